@@ -4,20 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.gaussian import require_variances, unsound
+from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.likelihood import trained_outputs
-from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
 from palimpsest.strategies.base.sparse import dense_gradients
-from palimpsest.strategies.posterior_settings import BAdamSettings
 
 _SMALL = 1e-10
+
+
+class BAdamSettings(StrategySettings):
+    """Settings of Bayesian adaptive moment regularization."""
+
+    eta: NonNegative = Field(
+        0.3,
+        description="Step of a mean per unit of variance: it moves by about eta * sigma^2, so that "
+        "what has become certain stays. 0 trains nothing. There is no other learning rate.",
+    )
+    sigma: Positive = Field(
+        0.06,
+        description="Standard deviation that each parameter begins with. The smaller, the less "
+        "noise, the shorter the first steps (eta * sigma^2), and the less certainty adds to it.",
+    )
+    draws: int = Field(
+        10,
+        ge=1,
+        le=10**4,
+        strict=True,
+        description="K: weights that are drawn for each batch, with a pass each.",
+    )
+    evidence: Positive = Field(
+        1.0,
+        description="Weight of a batch's evidence. 1: each sample counts whenever it is trained "
+        "on, as in the paper: again in each epoch, and for each model on the same data. 1 / "
+        "epochs, say, counts it once.",
+    )
+    rule: Literal["badam", "bgd"] = Field(
+        "badam",
+        description="How means move. 'badam': by Adam's normalised moment. 'bgd': by the gradient "
+        "(Bayesian gradient descent).",
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of the first moment.")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Decay of the second moment.")
+    reset: Literal["moments", "never"] = Field(
+        "moments",
+        description="What begins anew with each training. 'moments': both moments and their count, "
+        "as gradients change abruptly. 'never': nothing (the paper). Deviations never do.",
+    )
+    seed: int = Field(0, ge=0, description="Seeds the weights that are drawn. A suite sets it.")
+
+    @model_validator(mode="after")
+    def _has_moments(self) -> Self:
+        for name in ("beta1", "beta2", "reset"):
+            if self.rule == "bgd" and self.differs(name):
+                raise ValueError(f"{name} has no effect with rule: bgd, which has no moments")
+        return self
 
 
 class BAdam(Hooked):
@@ -62,8 +112,27 @@ class BAdam(Hooked):
     Attributes:
         settings: The checked settings.
         deviations: sigma of each parameter at the end of the latest training, by name.
+
+    Limits:
+        A step takes K passes. The scenario's optimizer, with its learning rate, momentum and weight
+        decay, has no effect. How fast deviations shrink depends on batch size, number of steps and
+        size of the loss, none of which the steps of means depend on, so that ``sigma``, ``eta`` and
+        ``evidence`` belong together. H is estimated from K draws; where the gradient is steep its
+        noise exceeds it, deviations drift, and those that grow make losses steeper: with one head
+        for all classes, where a new class comes as a surprise, trainings with a large ``eta *
+        sigma^2`` explode. So little evidence comes in a few dozen steps that deviations hardly
+        shrink, and what is kept is kept by short steps. Embeddings and normalisation have
+        deviations, too; running statistics are those of drawn weights.
     """
 
+    facts = Facts(
+        name="badam",
+        summary="a deviation of each weight, which shrinks as it becomes certain, and with it "
+        "its steps",
+        source="Foster & Brintrup, arXiv 2309.08546, 2023",
+        dial=Dial("eta", "etas", lowest=0),
+        brief={"eta": 1.0, "draws": 4},
+    )
     Settings: ClassVar[type[BAdamSettings]] = BAdamSettings
 
     def __init__(self, **settings: Any) -> None:

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
 from torch import Tensor
 
-from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty, FisherSettings
 from palimpsest.strategies.penalty.quadratic import merge
-from palimpsest.strategies.settings import EWCSettings
+
+
+class EWCSettings(FisherSettings):
+    """Settings of elastic weight consolidation."""
+
+    form: Literal["per_model", "online"] = Field(
+        "per_model",
+        description="'per_model': one Fisher information and anchor per model (Kirkpatrick et al. "
+        "2017). 'online': one running sum, anchored at the latest weights (Schwarz et al. 2018).",
+    )
+    decay: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="gamma of the online form: the factor of the old sum when a model is added.",
+    )
 
 
 class EWC(FisherPenalty):
@@ -23,8 +42,26 @@ class EWC(FisherPenalty):
 
     All parameters of the earlier models have importance, including their private ones; the penalty
     acts on those that the current model trains.
+
+    Limits:
+        The Fisher information is a quadratic around the earlier model's end, and diagonal: it is
+        accurate nearby, and ignores that parameters can compensate for each other. A model that is
+        certain of all its samples has almost none. It is estimated once, at the end of a training,
+        from ``samples`` samples. Samples must have gradients of their own: a network that mixes the
+        samples of a batch in evaluation mode, as batch normalisation without running statistics
+        does, is refused. That holds for all strategies here whose importance is per sample: MAS,
+        RWalk, WPL and its full form, too.
     """
 
+    facts = Facts(
+        name="ewc",
+        summary="elastic weight consolidation: Fisher information of each earlier model",
+        source="Kirkpatrick et al., PNAS 2017; online form: Schwarz et al., ICML 2018",
+        dial=STRENGTH,
+        color="#56b4e9",
+        same_with_two="the penalty of EWC",
+        ends_only=True,
+    )
     Settings = EWCSettings
     settings: EWCSettings
 

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import SHARE, Facts
 from palimpsest.strategies.base.likelihood import as_trained
 from palimpsest.strategies.base.output_rows import row_sums
 from palimpsest.strategies.base.seeded import seeded
-from palimpsest.strategies.curvature.fisher import fisher_of_training
-from palimpsest.strategies.mask_settings import FGGMSettings
-from palimpsest.strategies.masks.held_rows import HeldRows
+from palimpsest.strategies.masks.fisher_rows import FisherRows, FisherRowSettings
 
 
-class FGGM(HeldRows):
+class FGGMSettings(FisherRowSettings):
+    """Settings of Fisher-guided gradient masking."""
+
+    rows: Literal["fisher", "random"] = Field(
+        "fisher",
+        description="Which rows are free. 'fisher': those that matter most to the new model. "
+        "'random': as many others, drawn for each model; a control.",
+    )
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        for name in ("fisher", "samples", "batch"):
+            if self.rows == "random" and self.differs(name):
+                raise ValueError(f"{name} has no effect with rows: random: remove it")
+        return self
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The setting ``fisher``, where rows are chosen by it."""
+        return None if self.rows == "random" else super().needs_classes
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The setting ``fisher``, where rows are chosen by it."""
+        return None if self.rows == "random" else super().needs_single_samples
+
+
+class FGGM(FisherRows):
     """Let a model change only the shared rows that matter most to itself (FGGM).
 
     Before a model trains, a row of a shared parameter (all weights that lead to one output of a
@@ -40,8 +67,21 @@ class FGGM(HeldRows):
 
     Attributes:
         settings: The checked settings.
+
+    Limits:
+        A reconstruction, and no protection of what earlier models need: compare it with
+        ``freeze_important`` at the same share, and with ``rows: random``, which frees as many rows
+        that mean nothing. Its Fisher information is that of one moment, before the training.
     """
 
+    facts = Facts(
+        name="fggm",
+        summary="Fisher-guided masks: change only the shared rows that matter most to the new "
+        "model",
+        source="Tan et al., arXiv 2601.18261, 2026, as others tell it",
+        dial=SHARE,
+        ends_only=True,
+    )
     Settings = FGGMSettings
     settings: FGGMSettings
     holds_highest = False
@@ -63,7 +103,7 @@ class FGGM(HeldRows):
         self._fisher = {}
         if wanted:
             with as_trained(strategy):
-                self._fisher = fisher_of_training(strategy, wanted, self.settings, self.models_seen)
+                self._fisher = self.fisher(strategy, wanted)
 
     def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
         """Return the sums of the Fisher information, or random numbers."""

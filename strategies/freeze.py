@@ -8,6 +8,9 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
+
 
 class Freeze(SupervisedPlugin):
     """Keep every parameter as the first model that used it left it.
@@ -16,7 +19,24 @@ class Freeze(SupervisedPlugin):
     are removed before each step, so that optimizer state and weight decay do not move them either.
     The running statistics of a normalisation layer are frozen, too, once an earlier model has
     changed them.
+
+    Limits:
+        With one head for all classes nothing is private, so nothing is learned after the first
+        model. Features that are frozen early may be poor: the first model decides for all.
     """
+
+    facts = Facts(
+        name="freeze",
+        summary="keep shared parameters as the first model that used them left them",
+        source="the limit of every penalty",
+        role="limit",
+        color="#7a7a7a",
+        keeps_statistics=True,
+        ends_only=True,
+        forgets_nothing=True,
+        holds_for_good=True,
+    )
+    Settings = StrategySettings
 
     def __init__(self) -> None:
         super().__init__()

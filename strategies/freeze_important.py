@@ -8,14 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import SHARE, Facts
+from palimpsest.strategies.base.grown import fit_to_grown
 from palimpsest.strategies.base.output_rows import row_sums
-from palimpsest.strategies.base.shared_parameters import fit_to_grown
-from palimpsest.strategies.curvature.fisher import fisher_of_training
-from palimpsest.strategies.mask_settings import FreezeImportantSettings
-from palimpsest.strategies.masks.held_rows import HeldRows
+from palimpsest.strategies.masks.fisher_rows import FisherRows
 
 
-class FreezeImportant(HeldRows):
+class FreezeImportant(FisherRows):
     """Hold the rows of shared parameters that have most Fisher information of earlier models.
 
     A row is all weights that lead to one output of a layer; a bias is a row of its own. With F_k
@@ -28,15 +27,25 @@ class FreezeImportant(HeldRows):
     There is no publication: it is the control of Fisher-guided masks.
 
     Args:
-        **settings: See ``FreezeImportantSettings``; ``share`` is the dial.
+        **settings: See ``FisherRowSettings``; ``share`` is the dial.
 
     Attributes:
         settings: The checked settings.
         importances: ``sum_k F_k``, of the parameters' shapes, by name.
+
+    Limits:
+        Rows are held or free, nothing between. The ranking is by the sum over models: what mattered
+        to the first one alone can become free again.
     """
 
-    Settings = FreezeImportantSettings
-    settings: FreezeImportantSettings
+    facts = Facts(
+        name="freeze_important",
+        summary="hold the rows with most Fisher information of earlier models: a penalty's "
+        "hard limit",
+        source="the control of Fisher-guided masks",
+        dial=SHARE,
+        ends_only=True,
+    )
     holds_highest = True
 
     def __init__(self, **settings: Any) -> None:
@@ -68,7 +77,7 @@ class FreezeImportant(HeldRows):
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
         """Add the Fisher information of the model just trained."""
         super().keep(strategy, used)
-        found = fisher_of_training(strategy, used, self.settings, self.models_seen) if used else {}
+        found = self.fisher(strategy, used) if used else {}
         for name, own in found.items():
             before = self.importances.get(name)
             self.importances[name] = own if before is None else before + own

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.hooks import Hooked
+from palimpsest.strategies.base.settings import StrategySettings
 
 _State = dict[str, Tensor]
 
@@ -22,7 +24,28 @@ class Independent(Hooked):
     training of that model ended, and the optimizer's state is cleared. While model i is evaluated,
     its own copy is loaded (the initial state if it has not been trained yet). Memory grows by one
     network per model.
+
+    Limits:
+        It keeps a network per model and is told which experience is evaluated, so in class- and
+        domain-incremental scenarios it knows more than a method may know. A reference, not a
+        contender.
     """
+
+    facts = Facts(
+        name="independent",
+        summary="share nothing: each model trained alone from the same initial weights",
+        source="the upper reference",
+        role="alone",
+        color="#555555",
+        memory="linear",
+        told=True,
+        keeps_statistics=True,
+        moves_unused=True,
+        needs_its_model=True,
+        ends_only=True,
+        forgets_nothing=True,
+    )
+    Settings = StrategySettings
 
     def __init__(self) -> None:
         super().__init__()

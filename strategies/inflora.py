@@ -4,21 +4,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Sized
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import ENERGY, Facts
 from palimpsest.strategies.base.hooks import Hooked, Task
 from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
-from palimpsest.strategies.mask_settings import InfLoRASettings
 from palimpsest.strategies.merging.low_rank import branched, with_branches
 from palimpsest.strategies.projections.dual_basis import DualBasis
+from palimpsest.strategies.projections.projection import InputSettings
 
 _BATCH = 32
+
+
+class InfLoRASettings(InputSettings):
+    """Settings of interference-free low-rank adaptation."""
+
+    energy: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="Share of the energy of each layer's inputs that the kept directions have; it "
+        "counts squares of the covariance's singular values. 0 keeps nothing, 1 all inputs that "
+        "were seen.",
+    )
+    rises: bool = Field(
+        True,
+        description="Whether the energy rises with each model on the way to 1, as published; where "
+        "it is known how many there are.",
+    )
+    rank: int = Field(10, ge=1, strict=True, description="Rank of a branch, at most.")
+    trunk: Literal["trained", "fixed"] = Field(
+        "trained",
+        description="The weights that branches are beside. 'trained': as the first model that "
+        "uses them leaves them. 'fixed': as the network begins, for pre-trained ones; the first "
+        "model trains branches, too, and whole only its last layer, the head.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Training samples of a model that covariances are taken of.",
+    )
 
 
 class InfLoRA(Hooked, NotesUse):
@@ -60,8 +95,29 @@ class InfLoRA(Hooked, NotesUse):
     Attributes:
         settings: The checked settings.
         bases: M, by the name of the layer.
+
+    Limits:
+        A branch has at most ``rank`` directions, and biases and normalisation are those of the
+        first model, so that later models learn more slowly: four permutations of MNIST (a head
+        each, 10,000 images, 400 steps of Adam 0.001, three seeds) to 88.9 %, with ``rank: 50`` to
+        93.8 %, with ``gpm`` to 95.1 %. What is held is each layer's output for the earlier models'
+        inputs of that layer, which shift when layers before it change, and by a weaker measure of
+        energy than ``gpm``'s. Beside a ``fixed`` trunk also layers are fixed that are private and
+        not the last one. While ``rises`` it is told how many models there will be. Covariances are
+        decomposed before and after each training: half a second for a layer with 784 inputs, ten
+        seconds with 2,304. Embeddings, recurrent layers, attention and grouped convolutions are
+        frozen once an earlier model used them; running statistics are not.
     """
 
+    facts = Facts(
+        name="inflora",
+        summary="low-rank branches beside fixed weights, across the directions of earlier "
+        "models' inputs",
+        source="Liang & Li, InfLoRA, CVPR 2024",
+        dial=replace(ENERGY, idle=None),
+        memory="linear",
+        holds_for_good=True,
+    )
     Settings: ClassVar[type[InfLoRASettings]] = InfLoRASettings
 
     def __init__(self, **settings: Any) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
 from palimpsest.strategies.penalty.regularizer import Regularizer
-from palimpsest.strategies.settings import L2Settings
 
 
 class L2(Regularizer):
@@ -21,10 +21,21 @@ class L2(Regularizer):
 
     Source: the L2 penalty that Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS
     2017, figure 2A, compare with.
+
+    Limits:
+        It treats all parameters alike. Where it does as well as a penalty with importances, these
+        do not help.
     """
 
-    Settings = L2Settings
-    settings: L2Settings
+    facts = Facts(
+        name="l2",
+        summary="plain L2 anchor: all parameters of earlier models equally, the control for "
+        "importances",
+        source="Kirkpatrick et al., PNAS 2017, figure 2A",
+        dial=STRENGTH,
+        color="#cc78bc",
+        ends_only=True,
+    )
 
     def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
         """Return ones: every parameter that the model used is as important as any other."""

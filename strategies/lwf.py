@@ -5,18 +5,58 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from itertools import repeat
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from avalanche.models.utils import is_multi_task_module
 from avalanche.training.plugins import SupervisedPlugin
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
 from palimpsest.strategies.base.network import evaluation_mode, outputs_of_each, recurrent_kernels
-from palimpsest.strategies.settings import LwFSettings
+from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
+
+
+class LwFSettings(StrategySettings):
+    """Settings of learning without forgetting."""
+
+    strength: NonNegative = Field(
+        1.0,
+        description="lambda_o: weight of the distillation loss of each earlier model. 0 is "
+        "fine-tuning; infinity fixes the earlier models' outputs on the new data, not weights.",
+    )
+    temperature: Positive = Field(
+        2.0,
+        description="T: outputs are divided by it before the softmax; larger values give small "
+        "probabilities more weight.",
+    )
+    balance: Literal["sum", "experiences"] = Field(
+        "sum",
+        description="How losses are weighted. 'sum': the new model's plus strength times each "
+        "earlier one's. 'experiences': 1/t of the new model's plus strength * (1 - 1/t) of the "
+        "earlier ones' mean, in experience t.",
+    )
+    outputs: Literal["earlier", "seen", "all"] = Field(
+        "earlier",
+        description="The outputs compared, where one head has more than the earlier classes. "
+        "'earlier': those of the earlier classes, in both softmaxes. 'seen': the new model's "
+        "softmax is over the new classes, too, which have probability 0 in the earlier one. "
+        "'all': all outputs of the head, in both.",
+    )
+    over_classes: Literal["sum", "mean"] = Field(
+        "sum",
+        description="How a term adds up over classes. 'sum': the cross-entropy. 'mean': divided by "
+        "how many outputs are compared, as in the program of van de Ven & Tolias until May 2019.",
+    )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "lwf"
 
 
 class LwF(SupervisedPlugin):
@@ -55,8 +95,24 @@ class LwF(SupervisedPlugin):
 
     Attributes:
         settings: The checked settings.
+
+    Limits:
+        All models must take the same kind of inputs. It preserves the earlier models' outputs on
+        the new data: the further these are from the old data, the less that helps. The earlier
+        models' private parameters change, and a step takes longer with each model. It is not a
+        penalty on weights, so the probe ``importance`` has nothing to show.
     """
 
+    facts = Facts(
+        name="lwf",
+        summary="learning without forgetting: preserve earlier models' outputs on the new data",
+        source="Li & Hoiem, ECCV 2016, TPAMI 2018",
+        dial=STRENGTH,
+        color="#fbafe4",
+        moves_unused=True,
+        needs_its_model=True,
+        ends_only=True,
+    )
     Settings: ClassVar[type[LwFSettings]] = LwFSettings
 
     def __init__(self, **settings: Any) -> None:

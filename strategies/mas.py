@@ -5,13 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
 from palimpsest.strategies.curvature.fisher import draw, mean_over_labels
 from palimpsest.strategies.curvature.sensitivity import output_sensitivity
 from palimpsest.strategies.penalty.regularizer import Regularizer
-from palimpsest.strategies.settings import MASSettings
+from palimpsest.strategies.penalty.settings import RegularizerSettings
+
+
+class MASSettings(RegularizerSettings):
+    """Settings of memory aware synapses."""
+
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the sensitivity of the outputs is averaged over.",
+    )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "mas"
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The method itself."""
+        return "mas"
 
 
 class MAS(Regularizer):
@@ -28,8 +51,21 @@ class MAS(Regularizer):
 
     Source: Aljundi et al., Memory Aware Synapses: Learning what (not) to forget, ECCV 2018,
     section 4, in the form with the outputs' squared norm; the sum is in the authors' code.
+
+    Limits:
+        The squared norm of the logits weights classes by the size of their logits. Importances of
+        all models are summed, so the network becomes stiffer with each model.
     """
 
+    facts = Facts(
+        name="mas",
+        summary="memory aware synapses: sensitivity of each earlier model's outputs, without "
+        "labels",
+        source="Aljundi et al., ECCV 2018",
+        dial=STRENGTH,
+        color="#de8f05",
+        ends_only=True,
+    )
     Settings = MASSettings
     settings: MASSettings
 

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import SHARE, Facts
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.mask_settings import MIGUSettings
 from palimpsest.strategies.masks.held_rows import HeldRows
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -30,14 +30,24 @@ class MIGU(HeldRows):
     2024 (arXiv 2406.17245), and its program, github.com/wenyudu/MIGU.
 
     Args:
-        **settings: See ``MIGUSettings``; ``share`` is the dial.
+        **settings: See ``RowSettings``; ``share`` is the dial.
 
     Attributes:
         settings: The checked settings.
+
+    Limits:
+        It chooses by the size of outputs before the activation, whatever they are worth. Biases
+        stay free, so that also with a share of 1 earlier models change. It acts on linear layers
+        and convolutions alone.
     """
 
-    Settings = MIGUSettings
-    settings: MIGUSettings
+    facts = Facts(
+        name="migu",
+        summary="change only the shared rows whose outputs are largest in the batch",
+        source="Du et al., Unlocking Continual Learning Abilities in Language Models, EMNLP 2024",
+        dial=SHARE,
+        ends_only=True,
+    )
     holds_highest = False
     holds_anew = True
 

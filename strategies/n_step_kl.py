@@ -2,20 +2,71 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 import torch
 from avalanche.models.utils import is_multi_task_module
+from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import BETA, Facts
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_of
 from palimpsest.strategies.memory.rehearsal import Rehearsal, outputs_for, task_labels
 from palimpsest.strategies.memory.reservoir import Rows
-from palimpsest.strategies.posterior_settings import NStepKLSettings
-from palimpsest.strategies.posteriors.posterior import Posterior
+from palimpsest.strategies.posteriors.posterior import Posterior, PosteriorSettings
+
+
+class NStepKLSettings(PosteriorSettings):
+    """Settings of n-step KL regularization."""
+
+    posteriors: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="n: divergences are those from the last n posteriors. 1 is vcl.",
+    )
+    memory: int = Field(
+        0,
+        ge=0,
+        le=10**9,
+        strict=True,
+        description="Samples in a memory, of the last n models together, for the likelihoods of "
+        "earlier models' data. 0: none, a pure regularizer.",
+    )
+    memory_batch: int | None = Field(
+        None,
+        ge=1,
+        le=10**9,
+        strict=True,
+        description="Samples drawn from the memory at a time, all where it has fewer. null: as "
+        "many as a training batch has.",
+    )
+
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where there is a memory."""
+        if not self.memory:
+            return facts
+        return replace(facts, stores=True, moves_unused=True, needs_its_model=True)
+
+    def forgets_samples(self, trainings: int | None) -> bool:
+        """Whether its memory has to forget samples, as only those of the last trainings count.
+
+        Args:
+            trainings: How many there are; ``None``: many.
+        """
+        return self.memory > 0 and 1 < self.posteriors < (trainings or math.inf)
+
+    @model_validator(mode="after")
+    def _has_a_memory(self) -> Self:
+        if self.memory_batch is not None and not self.memory:
+            raise ValueError("memory_batch has no effect without memory: give it, too")
+        return self
 
 
 class NStepKL(Posterior):
@@ -43,8 +94,23 @@ class NStepKL(Posterior):
 
     Args:
         **settings: See ``NStepKLSettings``; ``beta`` is the dial.
+
+    Limits:
+        As for ``vcl``. The prior is one of the last n posteriors until n others have come, and
+        draws what was learned back towards the weights that the network began with: with two models
+        half of the divergence is from it. With a ``memory`` it stores data, is a reference, and
+        does not work in an architecture search; each step then takes a pass more.
     """
 
+    facts = Facts(
+        name="n_step_kl",
+        summary="a posterior of each weight, near those of the last n models alike",
+        source="Melo, Abate & Gal, Temporal-Difference Variational Continual Learning, NeurIPS "
+        "2025",
+        dial=BETA,
+        memory="linear",
+        brief={"beta": 0.2},
+    )
     Settings: ClassVar[type[NStepKLSettings]] = NStepKLSettings
     settings: NStepKLSettings
 

@@ -2,18 +2,90 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from avalanche.training.plugins import SupervisedPlugin
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from palimpsest.strategies.base.architectures import Searchable, options_of, searchable
+from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.settings import NSASSettings
+from palimpsest.strategies.base.settings import StrategySettings
 
 Architecture = tuple[int, ...]
+
+
+class NSASSettings(StrategySettings):
+    """Settings of novelty search for architecture search."""
+
+    epsilon: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Weight of the archive's mean loss; that of the visited architecture has the "
+        "rest. 0 is fine-tuning.",
+    )
+    archive: int = Field(
+        8, ge=1, le=10**6, strict=True, description="M: architectures in the archive."
+    )
+    recent: int = Field(
+        50,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="C: latest architectures among which a replacement is looked for.",
+    )
+    candidates: int = Field(
+        10,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="R: random architectures of which the most novel fills a free place.",
+    )
+    neighbours: int = Field(
+        10,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="k: novelty is the mean distance from so many nearest in the archive.",
+    )
+    constraints: int | None = Field(
+        None,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="Architectures of the archive that are trained along in a step, different "
+        "ones drawn at random. null: all of them, a pass each.",
+    )
+    along: Literal["archive", "opposites"] = Field(
+        "archive",
+        description="What is trained along. 'archive': its architectures. 'opposites': for each "
+        "step a random architecture and one that differs from it in every decision (with epsilon: "
+        "0.8 the authors' later form); there is no archive then.",
+    )
+    weights: Literal["equal", "similarity"] = Field(
+        "equal",
+        description="How the losses of these are averaged. 'similarity': each is weighted by 1 - "
+        "distance from the visited one; equally if none has a choice in common with it.",
+    )
+    archive_loss: Literal["gradient", "constant"] = Field(
+        "gradient",
+        description="'constant': the loss of these is a number without a gradient, as in the "
+        "published demo. What is left is training with 1 - epsilon times the gradient.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seeds the architectures that are drawn. A suite sets it."
+    )
+
+    @model_validator(mode="after")
+    def _has_an_archive(self) -> Self:
+        for name in ("archive", "recent", "candidates", "neighbours", "constraints"):
+            if self.along == "opposites" and self.differs(name):
+                raise ValueError(f"{name} is for along: archive, and has no effect: remove it")
+        return self
 
 
 class NSAS(SupervisedPlugin):
@@ -60,8 +132,22 @@ class NSAS(SupervisedPlugin):
     Attributes:
         settings: The checked settings.
         archive: The architectures that are trained along.
+
+    Limits:
+        It works in architecture searches alone. A step takes 1 + ``archive`` forward and backward
+        passes; ``constraints: 2`` makes that three. The earlier architectures are trained along,
+        not held: it is replay of architectures. The archive begins with random ones, which nothing
+        was forgotten of.
     """
 
+    facts = Facts(
+        name="nsas",
+        summary="novelty search: train a few diverse architectures of a supernet along with each",
+        source="Zhang et al., Overcoming Multi-Model Forgetting in One-Shot NAS, CVPR 2020",
+        dial=Dial("epsilon", "epsilons", idle=0, lowest=0, highest=1),
+        moves_unused=True,
+        searches=True,
+    )
     Settings: ClassVar[type[NSASSettings]] = NSASSettings
 
     def __init__(self, **settings: Any) -> None:

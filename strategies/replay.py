@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
+from palimpsest.strategies.base.facts import MEMORY, Facts
 from palimpsest.strategies.memory.rehearsal import Rehearsal, joined, task_labels
-from palimpsest.strategies.settings import ReplaySettings
 
 
 class Replay(Rehearsal):
@@ -37,10 +37,26 @@ class Replay(Rehearsal):
     2; Rolnick et al., Experience Replay for Continual Learning, NeurIPS 2019.
 
     Args:
-        **settings: See ``ReplaySettings``; ``memory`` is the dial.
+        **settings: See ``MemorySettings``; ``memory`` is the dial.
+
+    Limits:
+        It stores data: a reference for what samples of earlier models are worth, and the report
+        says so under the caveats. Few samples are repeated often, and overfitted. The memory counts
+        presentations, so that a model with more steps, or more visits, has more of it. A step takes
+        about twice as long (2.4 times on a network of two small layers). The first model is
+        trained with its own samples repeated, so it is not the first model of fine-tuning. All
+        models must take the same kind of inputs.
     """
 
-    Settings: ClassVar[type[ReplaySettings]] = ReplaySettings
+    facts = Facts(
+        name="replay",
+        summary="experience replay: train on stored samples of earlier models, too",
+        source="Chaudhry et al., On Tiny Episodic Memories, 2019; Rolnick et al., NeurIPS 2019",
+        dial=MEMORY,
+        stores=True,
+        moves_unused=True,
+        needs_its_model=True,
+    )
 
     def before_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add stored samples to the batch, and offer the batch to the memory.

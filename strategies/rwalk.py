@@ -7,14 +7,49 @@ from typing import Any
 
 import torch
 from avalanche.models.utils import is_multi_task_module
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.likelihood import as_trained
-from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.base.settings import Positive
 from palimpsest.strategies.curvature.fisher import diagonal_fisher, mean_over_labels
-from palimpsest.strategies.settings import RWalkSettings
-from palimpsest.strategies.si import SI
+from palimpsest.strategies.si import SI, SISettings
+
+
+class RWalkSettings(SISettings):
+    """Settings of Riemannian walk."""
+
+    every: int = Field(
+        10,
+        ge=1,
+        strict=True,
+        description="Delta t: steps of a segment. At its end the running Fisher information and "
+        "the scores are updated. The paper takes 10 on MNIST and 50 on CIFAR.",
+    )
+    alpha: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Weight of the latest batch in the running Fisher information, "
+        "F <- alpha F_batch + (1-alpha) F. The smaller, the longer it averages.",
+    )
+    damping: Positive = Field(
+        1e-3,
+        description="epsilon, added to the divergence that the loss decrease is divided by.",
+    )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "rwalk"
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The method itself."""
+        return "rwalk"
 
 
 class RWalk(SI):
@@ -47,8 +82,21 @@ class RWalk(SI):
     Attributes:
         fisher: The running Fisher information F by parameter name.
         scores: The scores s of all models so far, by parameter name.
+
+    Limits:
+        Both parts are divided by the largest value of any parameter, so that a single outlier makes
+        all others look unimportant. It takes per-sample gradients of a batch every ``every`` steps,
+        on top of synaptic intelligence's own work in each step.
     """
 
+    facts = Facts(
+        name="rwalk",
+        summary="Riemannian walk: running Fisher information, and path integral per divergence",
+        source="Chaudhry et al., ECCV 2018",
+        dial=STRENGTH,
+        color="#ca9161",
+        online=True,
+    )
     Settings = RWalkSettings
     settings: RWalkSettings
     needs_cross_entropy = True

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.settings import Positive
 from palimpsest.strategies.base.sparse import dense_gradients
 from palimpsest.strategies.penalty.regularizer import Regularizer
-from palimpsest.strategies.settings import SISettings
+from palimpsest.strategies.penalty.settings import RegularizerSettings
 
 
 @dataclass
@@ -23,6 +26,15 @@ class _Step:
     paths: list[Tensor]
     before: list[Tensor]
     gradients: list[Tensor]
+
+
+class SISettings(RegularizerSettings):
+    """Settings of synaptic intelligence."""
+
+    damping: Positive = Field(
+        0.1,
+        description="xi, added to the squared movement that the path integral is divided by.",
+    )
 
 
 class SI(Regularizer):
@@ -37,8 +49,22 @@ class SI(Regularizer):
 
     Source: Zenke, Poole & Ganguli, Continual Learning Through Synaptic Intelligence, ICML
     2017, equations 3 to 5; the bound at 0 is in the authors' code.
+
+    Limits:
+        The importance depends on the path of training, not only on its end: on the optimizer, its
+        learning rate and the noise of the batches. ``damping`` sets its scale, and with it that of
+        the strength. Weights that were good from the start are not protected, since they did not
+        move.
     """
 
+    facts = Facts(
+        name="si",
+        summary="synaptic intelligence: path integral of the loss over training",
+        source="Zenke, Poole & Ganguli, ICML 2017",
+        dial=STRENGTH,
+        color="#029e73",
+        online=True,
+    )
     Settings = SISettings
     settings: SISettings
 

@@ -4,18 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
+from palimpsest.strategies.base.facts import Dial, Facts
+from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.layer_inputs import Matrix, matrices
 from palimpsest.strategies.base.network import replaced_forward
-from palimpsest.strategies.base.shared_parameters import fitted
-from palimpsest.strategies.merge_settings import SMILESettings
-from palimpsest.strategies.merging.merging import Merging, Values, fill, placed
+from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values, fill, placed
+
+
+class SMILESettings(MergeSettings):
+    """Settings of low-rank experts."""
+
+    start: Literal["first", "initial"] = Field(
+        "first",
+        description="Where the training of a shared parameter begins. 'first': at its value after "
+        "the first model that used it, whose difference is then 0. 'initial': as the network was "
+        "built, which has to be pre-trained.",
+    )
+    rank: int = Field(
+        16,
+        ge=0,
+        le=10**6,
+        strict=True,
+        description="k: rank of the difference that is kept of each shared weight of a model. "
+        "Where it is no less to keep than the weight, the weight itself is kept. 0: biases and the "
+        "like alone.",
+    )
+    experts: Literal["given", "routed"] = Field(
+        "given",
+        description="Which model's differences are added. 'given': those of the model that is "
+        "evaluated. 'routed': in each layer those whose directions the input has most of; biases "
+        "go with them, and what belongs to no such layer is as at the start.",
+    )
+    gate: int = Field(
+        1,
+        ge=1,
+        strict=True,
+        description="k_gate: how many directions of an expert the router looks at. No effect where "
+        "the model is given.",
+    )
+
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where it finds out itself which model a sample is of."""
+        return replace(super().facts(facts), told=self.experts == "given")
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        if self.experts == "given" and self.differs("gate"):
+            raise ValueError("gate has no effect with experts: given: remove it, or say routed")
+        if self.experts == "routed" and self.start == "first":
+            raise ValueError(
+                "experts: routed needs start: initial, since with start: first the differences of "
+                "the first model are 0, and no router would choose it"
+            )
+        return self
 
 
 class SMILE(Merging):
@@ -52,8 +102,32 @@ class SMILE(Merging):
         gates: With ``experts: routed``, V_g^T (g, inputs) of a model, by name.
         routed: With ``experts: routed``, for how many vectors or samples of a model each expert was
             chosen since the latest training ended: by the name of the layer, model and expert.
+
+    Limits:
+        It merges nothing, and has to know which model is evaluated; what it forgets is what the
+        rank leaves out, at once and for good. On the turned images of ``task_arithmetic`` the
+        average accuracy is 55.5 % at rank 0, 62.7 % at 1, 67.8 % at 2, 79.3 % at 4, 89.6 % at 16
+        and 89.8 % whole, in 0.22, 0.24, 0.26, 0.29, 0.48 and 1.10 MB, of which 0.22 MB are the
+        start. Each rank is a training, since only what its rank needs is kept. ``routed``, it
+        forgets: each layer chooses for itself, a first model whose samples look like a later one's
+        is taken for that, and models have to begin at common weights other than their own. With
+        ``start: initial`` the first model is kept whole until a second one shares its parameters.
     """
 
+    facts = Facts(
+        name="smile",
+        summary="keep a low-rank difference of the shared weights for each model, merge nothing",
+        source="Tang et al., SMILE, 2024",
+        dial=Dial("rank", "ranks", lowest=0, whole=True),
+        memory="linear",
+        told=True,
+        merges=True,
+        keeps_statistics=True,
+        moves_unused=True,
+        needs_its_model=True,
+        ends_only=True,
+        forgets_nothing=True,
+    )
     Settings = SMILESettings
     settings: SMILESettings
 

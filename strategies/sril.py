@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 
 import torch
 from avalanche.models.utils import is_multi_task_module
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy, trained_outputs
 from palimpsest.strategies.base.network import (
@@ -20,15 +22,52 @@ from palimpsest.strategies.base.network import (
     recurrent_kernels,
     running_statistics,
 )
+from palimpsest.strategies.base.settings import NonNegative, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
-from palimpsest.strategies.settings import SRILSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of logits and classes, a mean over samples."""
 
 _BLOCK = 256
 """So many samples are looked at at a time."""
+
+
+class SRILSettings(StrategySettings):
+    """Settings of selective regularization."""
+
+    strength: NonNegative = Field(
+        1.0,
+        description="lambda: weight of the distance of shared features from those before. 0 is "
+        "fine-tuning, whatever the interpolation.",
+    )
+    conflicting: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Weight of a sample whose distance and classification loss ask for opposite "
+        "changes of its features; of the others it is 1. 0 is the selection, 1 plain feature "
+        "distillation.",
+    )
+    interpolation: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="a: after a training in which the earlier models lost confidence, shared "
+        "parameters become a times those before plus 1 - a times those now. 0: never.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the confidence is measured on.",
+    )
+    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "sril"
 
 
 class SRIL(NotesUse):
@@ -63,8 +102,26 @@ class SRIL(NotesUse):
     Attributes:
         settings: The checked settings.
         interpolated: The models after which weights were interpolated.
+
+    Limits:
+        A reconstruction: only the abstract was known. It says that the gradients of both losses
+        decide between completion and separation, and that weights are interpolated where confidence
+        asks for it; by how much it does not say, so ``interpolation`` is off by default. Samples of
+        earlier models, which the paper has, are replaced by the new model's. Where models share one
+        head, nothing holds the last layer, and the confidence of the network on new data mostly
+        rises, so that nothing is interpolated. Memory is one copy of the shared parameters; a step
+        takes two more forward passes.
     """
 
+    facts = Facts(
+        name="sril",
+        summary="selective regularization: hold shared features where that helps the new "
+        "model, too",
+        source="Han, Na & Hwang, ACCV 2024, rebuilt from its abstract",
+        dial=STRENGTH,
+        needs_its_model=True,
+        ends_only=True,
+    )
     Settings: ClassVar[type[SRILSettings]] = SRILSettings
 
     def __init__(self, **settings: Any) -> None:

@@ -5,11 +5,31 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from palimpsest.strategies.mask_settings import SSNetSettings
+from palimpsest.strategies.base.facts import DENSITY, Facts
 from palimpsest.strategies.masks.weight_masks import MaskedLayer, masked_layers, packed, unpacked
-from palimpsest.strategies.supsup import SupSup
+from palimpsest.strategies.supsup import SupSup, SupSupSettings
+
+
+class SSNetSettings(SupSupSettings):
+    """Settings of supermasks whose weights are trained."""
+
+    density: float = Field(
+        0.1, gt=0, le=1, description="Share of the weights of a layer that a model's mask keeps."
+    )
+    mask_steps: int = Field(
+        100,
+        ge=1,
+        strict=True,
+        description="Steps of a training that learn the mask; the others train weights.",
+    )
+
+    @property
+    def needs_steps(self) -> tuple[str, int]:
+        """``mask_steps``."""
+        return "mask_steps", self.mask_steps
 
 
 class SSNet(SupSup):
@@ -31,8 +51,25 @@ class SSNet(SupSup):
     Attributes:
         settings: The checked settings.
         masks: The packed masks of each model that has been trained, by layer.
+
+    Limits:
+        Those of ``supsup``, and it forgets: weights are trained that earlier masks have, too. A
+        training needs more than ``mask_steps`` steps, and is refused before anything trains if it
+        has no more.
     """
 
+    facts = Facts(
+        name="ssnet",
+        summary="a mask for each model, then training of all weights inside it, which earlier "
+        "ones share",
+        source="Yadav & Bansal, Exclusive Supermask Subnetwork Training, Findings of ACL 2023",
+        dial=DENSITY,
+        memory="linear",
+        told=True,
+        keeps_statistics=True,
+        needs_its_model=True,
+        brief={"mask_steps": 3},
+    )
     Settings: ClassVar[type[SSNetSettings]] = SSNetSettings
     settings: SSNetSettings
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from avalanche.models import MultiTaskModule
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.facts import DENSITY, Facts
 from palimpsest.strategies.base.hooks import Hooked, Task
 from palimpsest.strategies.base.network import Network, replaced_forward, running_statistics
 from palimpsest.strategies.base.seeded import seeded
+from palimpsest.strategies.base.settings import StrategySettings
 from palimpsest.strategies.curvature.fisher import draw
-from palimpsest.strategies.mask_settings import SupSupSettings
 from palimpsest.strategies.masks.knn_transfer import Look, look
 from palimpsest.strategies.masks.mask_inference import inferred
 from palimpsest.strategies.masks.weight_masks import (
@@ -27,6 +30,102 @@ from palimpsest.strategies.masks.weight_masks import (
     make_signed_constant,
     masked_layers,
 )
+
+
+class SupSupSettings(StrategySettings):
+    """Settings of supermasks in superposition."""
+
+    density: float = Field(
+        0.5, gt=0, le=1, description="Share of the weights of a layer that a model's mask keeps."
+    )
+    rule: Literal["top_k", "threshold"] = Field(
+        "top_k",
+        description="Which weights a mask keeps. 'top_k': the density with the largest absolute "
+        "scores. 'threshold': those with a score of 0 or more, about half, whatever the density.",
+    )
+    weights: Literal["constant", "initial"] = Field(
+        "constant",
+        description="The weights that are masked. 'constant': of one size in a layer, with their "
+        "initial signs (the paper). 'initial': as the network was built.",
+    )
+    infer: Literal["none", "given", "one_shot", "binary"] = Field(
+        "none",
+        description="How it knows which model a batch is of. 'none': by its task label, and what "
+        "has no task labels is refused. 'given': it is told there, too, which makes it a "
+        "reference. 'one_shot': it infers that for each batch, by one gradient of the entropy of "
+        "the outputs of all masks in superposition. 'binary': by one for each halving of the "
+        "masks.",
+    )
+    infer_from: int | None = Field(
+        None,
+        ge=1,
+        strict=True,
+        description="So many samples of a batch decide for all of it; null: all.",
+    )
+    begin: Literal["random", "knn_best", "knn_all"] = Field(
+        "random",
+        description="The scores that a model begins with. 'knn_best': those of the earlier model "
+        "whose features suit its data best (KKT). 'knn_all': their mean over all that suit. "
+        "Random where none does.",
+    )
+    above: Literal["chance", "own"] = Field(
+        "chance",
+        description="What the accuracy of an earlier model's neighbours has to exceed. 'chance': 1 "
+        "/ classes (the paper), which nearly all do. 'own': that of the new model's random mask, "
+        "by two standard errors.",
+    )
+    neighbours: int = Field(
+        20,
+        ge=1,
+        strict=True,
+        description="k: nearest neighbours that vote; the authors take 200 of a fifth of the data.",
+    )
+    samples: int = Field(
+        1000,
+        ge=2,
+        strict=True,
+        description="Training samples of the new model that are looked at; 66 % vote on the rest.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seeds scores, and samples that are drawn. A suite sets it."
+    )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The setting ``begin``, where it needs labels."""
+        return None if self.begin == "random" else f"begin: {self.begin}"
+
+    @property
+    def needs_one_model(self) -> str | None:
+        """The setting ``infer``, where the model is not given."""
+        return f"infer: {self.infer}" if self.infers else None
+
+    @property
+    def needs_labels(self) -> str | None:
+        """The setting ``infer``, where it says nothing."""
+        return "infer: none" if self.infer == "none" else None
+
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where it finds out itself which model a batch is of."""
+        return replace(facts, told=facts.told and not self.infers)
+
+    @property
+    def infers(self) -> bool:
+        """Whether it finds out itself which model a batch is of."""
+        return self.infer in ("one_shot", "binary")
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        if self.rule == "threshold" and self.differs("density"):
+            raise ValueError("density has no effect with rule: threshold, remove it; or say top_k")
+        if not self.infers and self.differs("infer_from"):
+            raise ValueError(f"infer_from has no effect with infer: {self.infer}; remove it")
+        for name in ("above", "neighbours", "samples"):
+            if self.begin == "random" and self.differs(name):
+                raise ValueError(
+                    f"{name} has no effect with begin: random: remove it, or say knn_best"
+                )
+        return self
 
 
 class SupSup(Hooked):
@@ -70,8 +169,30 @@ class SupSup(Hooked):
         begins_as: The earlier models whose scores it began with.
         inferred: With ``infer``, how many batches of each model were taken for which, in all
             evaluations since the latest training ended.
+
+    Limits:
+        Random weights are what there is: accuracies stay below those of trained weights, and more
+        so in small networks. It needs to know which model is evaluated. Class- and
+        domain-incremental scenarios have no task labels: there ``infer`` has to say how it knows,
+        or it is refused before anything trains; with ``given`` it knows more than a method may
+        know, and a report says so. Memory is a bit for each weight and model, and while a model
+        trains one score for each weight. Recurrent layers, attention and embeddings are not masked
+        and stay as they were built, and so do heads that grow. Running statistics of batch
+        normalisation are kept for each model.
     """
 
+    facts = Facts(
+        name="supsup",
+        summary="a mask for each model over random weights that never change: nothing is forgotten",
+        source="Wortsman et al., Supermasks in Superposition, NeurIPS 2020",
+        dial=DENSITY,
+        memory="linear",
+        told=True,
+        keeps_statistics=True,
+        needs_its_model=True,
+        forgets_nothing=True,
+        holds_for_good=True,
+    )
     Settings: ClassVar[type[SupSupSettings]] = SupSupSettings
 
     def __init__(self, **settings: Any) -> None:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from palimpsest.strategies.base.shared_parameters import fitted
-from palimpsest.strategies.merge_settings import TaskArithmeticSettings
-from palimpsest.strategies.merging.merging import Merging, Values
+from palimpsest.strategies.base.facts import SCALE, Facts
+from palimpsest.strategies.base.grown import fitted
+from palimpsest.strategies.base.settings import NonNegative
+from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values
+
+
+class TaskArithmeticSettings(MergeSettings):
+    """Settings of task arithmetic."""
+
+    scale: NonNegative = Field(
+        0.3,
+        description="What the sum of the task vectors is multiplied by. 0 is the start; 1 / models "
+        "is their mean.",
+    )
 
 
 class TaskArithmetic(Merging):
@@ -29,8 +41,27 @@ class TaskArithmetic(Merging):
         settings: The checked settings.
         scale: The present value of the dial.
         sums: The sum of the task vectors, by name.
+
+    Limits:
+        The length of what is added grows with the number of models, and the best scale falls. On
+        MNIST turned by 15 degrees from one experience to the next (five, 2,000 images each, one
+        head, 784-64-64, 200 steps of Adam 0.001, two seeds) the final average accuracy is 70.2 % at
+        a scale of 0.1, 80.1 % at 0.2, 79.9 % at 0.3, 73.6 % at 0.4 and 28.0 % at 1; after
+        fine-tuning it is 68.4 %, of the models unmerged 89.8 %. On five permutations, the control,
+        it is 74.0 % at best (0.6), below the 77.0 % of fine-tuning.
     """
 
+    facts = Facts(
+        name="task_arithmetic",
+        summary="train each model apart from one start, add a share of all task vectors to it",
+        source="Ilharco et al., Editing Models with Task Arithmetic, ICLR 2023",
+        dial=SCALE,
+        merges=True,
+        keeps_statistics=True,
+        moves_unused=True,
+        needs_its_model=True,
+        ends_only=True,
+    )
     Settings = TaskArithmeticSettings
     settings: TaskArithmeticSettings
 

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from palimpsest.strategies.n_step_kl import NStepKL
-from palimpsest.strategies.posterior_settings import TDVCLSettings
+from pydantic import Field
+
+from palimpsest.strategies.base.facts import BETA, Facts
+from palimpsest.strategies.n_step_kl import NStepKL, NStepKLSettings
+
+
+class TDVCLSettings(NStepKLSettings):
+    """Settings of temporal-difference variational continual learning."""
+
+    decay: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="lambda: the weight of a posterior is lambda times that of the one after it. 0 "
+        "is vcl, 1 is n_step_kl.",
+    )
+
+    def forgets_samples(self, trainings: int | None) -> bool:
+        """As of ``n_step_kl``; with a decay of 0 no samples count."""
+        none_count = self.decay == 0 and self.memory > 0 and self.posteriors > 1
+        return none_count or super().forgets_samples(trainings)
 
 
 class TDVCL(NStepKL):
@@ -23,8 +42,21 @@ class TDVCL(NStepKL):
 
     Args:
         **settings: See ``TDVCLSettings``; ``beta`` is the dial.
+
+    Limits:
+        As for ``n_step_kl``; with a ``decay`` of 0.5 and two models a third of the divergence is
+        from the prior.
     """
 
+    facts = Facts(
+        name="td_vcl",
+        summary="a posterior of each weight, near those of the last n models, the latest the most",
+        source="Melo, Abate & Gal, Temporal-Difference Variational Continual Learning, NeurIPS "
+        "2025",
+        dial=BETA,
+        memory="linear",
+        brief={"beta": 0.2},
+    )
     Settings: ClassVar[type[TDVCLSettings]] = TDVCLSettings
     settings: TDVCLSettings
 

@@ -5,12 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from palimpsest.strategies.base.shared_parameters import fitted
-from palimpsest.strategies.merge_settings import TIESSettings
-from palimpsest.strategies.merging.merging import Merging, Values
+from palimpsest.strategies.base.facts import SCALE, Facts
+from palimpsest.strategies.base.grown import fitted
+from palimpsest.strategies.base.settings import NonNegative
+from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values
 from palimpsest.strategies.task_arithmetic import add
+
+
+class TIESSettings(MergeSettings):
+    """Settings of TIES merging."""
+
+    scale: NonNegative = Field(
+        1.0, description="lambda: what the merged task vector is multiplied by. 0 is the start."
+    )
+    density: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Share of the elements of a model's task vector, with the largest absolute "
+        "values, that is kept.",
+    )
 
 
 class TIES(Merging):
@@ -37,8 +54,25 @@ class TIES(Merging):
         scale: The present value of the dial.
         sums: Of the kept positive and negative elements, by the sign and name.
         counts: How many of these there are, by the sign and name.
+
+    Limits:
+        Sums and counts of both signs take four times the parameters' memory. Which elements are
+        large is decided across layers, so that a layer that learns slowly has few of them. On the
+        turned images of ``task_arithmetic`` it has 78.8 %, on the permutations 75.2 %, the most of
+        all that merge. See ``task_arithmetic`` for the limits of all.
     """
 
+    facts = Facts(
+        name="ties",
+        summary="of task vectors, merge the largest elements, those with the sign of most",
+        source="Yadav et al., TIES-Merging, NeurIPS 2023",
+        dial=SCALE,
+        merges=True,
+        keeps_statistics=True,
+        moves_unused=True,
+        needs_its_model=True,
+        ends_only=True,
+    )
     Settings = TIESSettings
     settings: TIESSettings
 

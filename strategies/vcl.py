@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from palimpsest.strategies.posterior_settings import VCLSettings
+from palimpsest.strategies.base.facts import BETA, Facts
 from palimpsest.strategies.posteriors.posterior import Posterior
 
 
@@ -24,7 +22,23 @@ class VCL(Posterior):
     1e-6, and draws of each layer's outputs in place of its weights (local reparametrisation).
 
     Args:
-        **settings: See ``VCLSettings``; ``beta`` is the dial.
+        **settings: See ``PosteriorSettings``; ``beta`` is the dial.
+
+    Limits:
+        The divergence holds a mean by its certainty, and so only as well as the variances were
+        learned: they need more steps than means. A step is stiff where learning rate * beta / (N *
+        variance) exceeds about 2, and diverges: with few samples take a smaller beta or a larger
+        ``log_variance``. Trainings on the same data count them again, unless ``temper: models`` (it
+        counts experiences, not the visits of a search). Weight decay of the scenario acts on means,
+        and draws variances to where they began. Heads that grow, embeddings, normalisation and
+        recurrent layers have no posterior and are not held. Noise is drawn on the CPU, so that it
+        is the same on every device, and copied.
     """
 
-    Settings: ClassVar[type[VCLSettings]] = VCLSettings
+    facts = Facts(
+        name="vcl",
+        summary="a posterior of each weight, whose prior is that of the model before",
+        source="Nguyen, Li, Bui & Turner, Variational Continual Learning, ICLR 2018",
+        dial=BETA,
+        brief={"beta": 0.2},
+    )

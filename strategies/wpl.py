@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.settings import NonNegative, Positive
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
-from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty
+from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty, FisherSettings
 from palimpsest.strategies.penalty.quadratic import merge
-from palimpsest.strategies.settings import WPLSettings
+
+
+class WPLSettings(FisherSettings):
+    """Settings of the weight plasticity loss."""
+
+    combine: Literal["average", "sum", "max"] = Field(
+        "average",
+        description="How the Fisher information of several models is combined: a running average, "
+        "the sum or the largest. No effect with two models, like the following two.",
+    )
+    momentum: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="m of the running average F <- m F + (1-m) F_new over models. No effect "
+        "with two models.",
+    )
+    anchor: Literal["latest", "weighted"] = Field(
+        "latest",
+        description="Where shared parameters are pulled to. 'latest': the latest weights. "
+        "'weighted': sum_k F_k theta*_k / sum_k F_k, which makes the penalty that of all earlier "
+        "models; not with combine: max.",
+    )
+    clip: Positive | None = Field(
+        None,
+        description="Largest Euclidean norm of a tensor's Fisher information; larger ones are "
+        "scaled down to it. null: no clipping.",
+    )
+    weight_decay: NonNegative = Field(
+        0.0,
+        description="The paper's Gaussian priors on shared and private weights: weight_decay/2 * "
+        "theta^2 for each parameter that the new model trains.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_sum(self) -> Self:
+        if self.combine == "max" and self.anchor == "weighted":
+            raise ValueError(
+                "anchor: weighted is the minimum of a sum of quadratics, which combine: max does "
+                "not keep; use combine: sum or average, or anchor: latest"
+            )
+        return self
 
 
 class WPL(FisherPenalty):
@@ -34,8 +78,22 @@ class WPL(FisherPenalty):
 
     Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equation 8 with
     the diagonal approximation of section 3.2.
+
+    Limits:
+        As for EWC; in addition, the importance of a model fades by the factor ``momentum`` with
+        each later model that uses the parameter. The anchor is at the latest weights, so a drift
+        that the penalty has allowed is never undone. With two models it is EWC.
     """
 
+    facts = Facts(
+        name="wpl",
+        summary="weight plasticity loss: Fisher information on shared parameters, moving anchor",
+        source="Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019",
+        dial=STRENGTH,
+        color="#0173b2",
+        same_with_two="the penalty of EWC",
+        ends_only=True,
+    )
     Settings = WPLSettings
     settings: WPLSettings
 

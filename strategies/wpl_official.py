@@ -2,15 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.settings import NonNegative, Positive
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.penalty.regularizer import Regularizer
-from palimpsest.strategies.settings import WPLOfficialSettings
+from palimpsest.strategies.penalty.settings import Application, Protect, RegularizerSettings
+
+
+class WPLOfficialSettings(RegularizerSettings):
+    """Settings of the weight plasticity loss as its authors' program computes it."""
+
+    strength: NonNegative = Field(
+        60.0,
+        description="alpha, multiplied into the stored importance at each visit, so that it "
+        "compounds. 0 is fine-tuning.",
+    )
+    application: Application = Field(
+        "gradient", description="How the penalty acts; 'gradient', as published. See wpl."
+    )
+    protect: Protect = Field(
+        "edges",
+        description="Which parameters have importance. 'edges': of a supernet, those that belong "
+        "to a choice; 'all', or a list of patterns of names.",
+    )
+    normalise: Literal["none"] = Field(
+        "none",
+        description="Nothing: the strength is in the importances.",
+    )
+    renewal: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="lambda of F <- (1-lambda) F + lambda g^2, the weight of the new term (the "
+        "program's help calls it momentum).",
+    )
+    norm: Positive | None = Field(
+        10.0,
+        description="Largest Euclidean norm of a tensor's importance before the strength is "
+        "multiplied in. null: no clipping.",
+    )
+    clipped: Literal["together", "separately"] = Field(
+        "together",
+        description="What a scenario's clip_gradient clips. 'together': the sum of the gradients "
+        "of loss and penalty (as published). 'separately': the loss's alone, and the penalty's "
+        "is clipped to penalty_norm.",
+    )
+    penalty_norm: Positive = Field(
+        0.25,
+        description="Largest Euclidean norm of the penalty's gradient if it is clipped separately.",
+    )
 
 
 class WPLOfficial(Regularizer):
@@ -38,8 +85,23 @@ class WPLOfficial(Regularizer):
 
     Source: github.com/kcyu2014/multi-model-forgetting, models/wpl_module.py and trainer.py; the
     method is that of Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019.
+
+    Limits:
+        It is there to reproduce the program, not to be used. The strength compounds: importance is
+        governed by how many visits there were since the last reset. Without a clipping of gradients
+        the penalty diverges as soon as step size * importance exceeds 2; with ``clip_gradient`` the
+        penalty's gradient, which is the longer one, also holds back the loss. It fails one property
+        of the kit for that reason (``precision changes rounding alone``).
     """
 
+    facts = Facts(
+        name="wpl_official",
+        summary="weight plasticity loss as the authors' program computes it: a strength that "
+        "compounds",
+        source="program of Benyahia, Yu et al., github.com/kcyu2014/multi-model-forgetting",
+        dial=STRENGTH,
+        online=True,
+    )
     Settings = WPLOfficialSettings
     settings: WPLOfficialSettings
 

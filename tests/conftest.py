@@ -15,7 +15,7 @@ from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.models.registry import NETWORKS
 from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.source import MODULE_PREFIX
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 # One thread a process, as in a run's worker: several processes with two each wait for one another.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -73,7 +73,7 @@ def real_data():
 @contextmanager
 def as_shipped_within():
     with (
-        mock.patch.dict(STRATEGIES),
+        mock.patch.dict(STRATEGIES.added),
         mock.patch.dict(FAMILIES),
         mock.patch.dict(NETWORKS),
         mock.patch.dict(METRICS),

@@ -1,10 +1,16 @@
 """The arrows of the README's architecture section: who may import whom."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import palimpsest.strategies
+from palimpsest.strategies.base.catalogue import STRATEGIES, methods_in
+from palimpsest.strategies.base.settings import StrategySettings
 
 ROOT = Path(__file__).parents[1]
 LIGHT = {
@@ -21,12 +27,19 @@ LIGHT = {
     "runs": "failure job_progress record record_files record_shapes",
     "runs/checkpoints": "__init__ paths",
     "search/supernets": "__init__ settings space spaces",
-    "settings": "applicable arguments named",
+    "settings": "applicable arguments named text",
     "store": "access active_runs archive connection database heartbeat integrity leases "
     "new_store schema store unsaved_runs writer",
-    "suites": "file loading note resources spec suite validation",
+    "suites": "avalanche catalogue file loading note resources spec strategy_checks suite "
+    "validation",
 }
-"""Files of ``benchmark/`` that import neither torch nor Avalanche, by their folder."""
+"""Files of ``benchmark/`` that import neither torch nor Avalanche, by their folder.
+
+``suites`` does when it is to check a strategy: it looks at its class.
+"""
+
+LIGHT_STRATEGIES = ("__init__", "base/catalogue", "base/facts", "base/settings")
+"""Those of ``strategies/``: what a name, a fact and a setting are."""
 
 HEAVY = {"torch", "torchvision", "avalanche"}
 ROOMS = ["statistics", "wording", "runs", "analysis", "figures", "tables", "formats"]
@@ -80,6 +93,15 @@ def test_reports_read_stores_and_train_nothing(path):
     assert {m.removeprefix("benchmark.") for m in found if m.startswith("benchmark.")} <= allowed
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_file_in_strategies_is_a_method_with_its_name(name):
+    """One class with facts in each, which is found by its own name, too."""
+    (found,) = methods_in(import_module(f"palimpsest.strategies.{name}"))
+    assert found.facts.name == name
+    assert issubclass(found.Settings, StrategySettings)
+    assert getattr(palimpsest.strategies, found.__name__) is STRATEGIES[name] is found
+
+
 def rooms_of(path):
     """The room a file of reports is in, and those it imports from."""
     used = {m.split(".")[1] for m in imports(path) if m.startswith("reports.")}
@@ -105,6 +127,11 @@ def test_rooms_of_reports_import_only_those_before_them(path):
 )
 def test_what_the_command_line_needs_at_once_is_light(room, name):
     assert not heavy(ROOT / "benchmark" / room / f"{name}.py")
+
+
+@pytest.mark.parametrize("name", LIGHT_STRATEGIES)
+def test_names_of_strategies_are_light(name):
+    assert not heavy(ROOT / "strategies" / f"{name}.py")
 
 
 @pytest.mark.parametrize("path", files("benchmark/metrics"), ids=ids)
@@ -164,3 +191,21 @@ def modules():
 def test_no_modules_import_each_other():
     """Not through others either, nor for the sake of types."""
     TopologicalSorter(modules()).prepare()  # CycleError names them
+
+
+NOT_YET = {
+    "benchmark/cli/commands/speed.py",
+    "benchmark/runs/avalanche_strategies.py",
+    "benchmark/speed/measure.py",
+    "benchmark/speed/training.py",
+}
+
+
+def test_reports_and_the_harness_know_strategies_by_their_facts_not_by_name():
+    quoted = re.compile(rf"[\"']({'|'.join(map(re.escape, STRATEGIES))})[\"']")
+    found = {
+        ids(path): names
+        for path in [*files("reports"), *files("benchmark")]
+        if (names := quoted.findall(path.read_text()))
+    }
+    assert found.keys() <= NOT_YET, found

@@ -11,8 +11,8 @@ import pytest
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.plugins.families import FAMILIES
-from palimpsest.benchmark.probes import PROBES
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.benchmark.probes import PROBES, load
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 build = pytest.importorskip("sphinx.cmd.build")
 for needed in ("myst_parser", "furo"):
@@ -52,13 +52,13 @@ def test_every_strategy_has_its_formula_settings_and_limits(site):
     found = sections(site / "strategies.html")
     for name, entry in STRATEGIES.items():
         text = found[anchor(name)]
-        first_line = entry.load().__doc__.splitlines()[0]
+        first_line = entry.__doc__.splitlines()[0]
         assert words(first_line) in words(text), name
-        assert "Known limits." in text, name
-        for setting, field in entry.settings.model_fields.items():
+        assert " Limits " in text, name
+        for setting, field in entry.Settings.model_fields.items():
             assert setting in text.split(), (name, setting)
             assert words(field.description) in words(text), (name, setting)
-        assert words(entry.summary) in words(found["strategies"]), name
+        assert words(entry.facts.summary) in words(found["strategies"]), name
 
 
 def test_every_scenario_family_has_its_settings(site):
@@ -79,8 +79,8 @@ def test_every_metric_and_probe_has_its_entry(site):
         for part in (metric.function.__doc__.splitlines()[0], metric.meaning, metric.source):
             assert words(part).lower() in text.lower(), name
     found = sections(site / "probes.html")
-    for name, entry in PROBES.items():
-        assert words(entry.load().__doc__.splitlines()[0]) in words(found[name]), name
+    for name in PROBES:
+        assert words(load(name).__doc__.splitlines()[0]) in words(found[name]), name
 
 
 def test_every_property_of_the_kit_is_explained(site):

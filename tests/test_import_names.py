@@ -19,20 +19,19 @@ OURS = ("benchmark", "strategies", "reports", "configs")
 PROJECT = {
     "benchmark/__init__.py": "mine = 'a benchmark'",
     "strategies/__init__.py": "",
-    "strategies/half.py": "STRENGTH = 0.5",
+    "strategies/half.py": "FACTOR = 0.5",
     "reports.py": "def write(n):\n    return f'{n} runs'",
     "configs/__init__.py": "",
     "plugin.py": """
 from palimpsest.strategies.l2 import L2
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import L2Settings
-from strategies.half import STRENGTH
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from strategies.half import FACTOR
 
 class Half(L2):
-    def __init__(self, strength, **settings):
-        super().__init__(strength=strength * STRENGTH, **settings)
+    facts = Facts("half", "half of l2", "mine", STRENGTH)
 
-STRATEGIES = [StrategyEntry("half", "Half", __name__, L2Settings, "half of l2", "mine")]
+    def __init__(self, strength, **settings):
+        super().__init__(strength=strength * FACTOR, **settings)
 """,
     "script.py": """
 import benchmark, reports
@@ -75,9 +74,9 @@ def project(tmp_path):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, unpacked as an installation would."""
+    """The wheel that is built from the source archive, unpacked as an installation would."""
     place = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT]
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT]
     subprocess.run(build, check=True, capture_output=True)
     (built,) = place.glob("*.whl")
     with zipfile.ZipFile(built) as archive:

@@ -13,9 +13,10 @@ from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.runs.cells import group
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 FOLDER = ROOT / "configs" / "methods"
 SUITES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 PAGES = {
@@ -115,7 +116,8 @@ def test_a_page_is_that_of_its_runs(page, tmp_path):
     made = tmp_path / f"{page}.md"
     stores = [part for study in PAGES[page] for part in ("--store", str(runs_of(study)))]
     with pytest.raises(SystemExit) as exit_:
-        main(["page", str(FOLDER / f"{page}.md.j2"), *stores, "--out", str(made)])
+        template = DOCS / PAGES[page][0] / f"{page}.md.j2"
+        main(["page", str(template), *stores, "--out", str(made)])
     assert exit_.value.code == 0
     assert made.read_text() == (ROOT / "docs" / f"{page}.md").read_text()
 
@@ -140,7 +142,7 @@ UNUSED = {
 
 def numbers(kind):
     """How many numbers one can set that have an effect, without those of ``SCHEDULE``."""
-    settings = STRATEGIES[kind].settings.model_json_schema().get("properties", {})
+    settings = STRATEGIES[kind].Settings.model_json_schema().get("properties", {})
     types = {
         name: {each.get("type") for each in [about, *about.get("anyOf", [])]}
         for name, about in settings.items()
@@ -151,7 +153,9 @@ def numbers(kind):
 
 
 def test_which_method_asks_of_every_strategy():
-    front = yaml.safe_load((FOLDER / "which-method.md.j2").read_text().split("---\n")[1])
+    front = yaml.safe_load(
+        (DOCS / "which-method" / "which-method.md.j2").read_text().split("---\n")[1]
+    )
     rows = [name for names in front["families"].values() for name in names]
     controls = {"exssnet_drawn": "exssnet"}
     assert front["controls"] == [*controls]

@@ -14,7 +14,7 @@ from palimpsest.benchmark.suites.loading import load_suite
 
 ROOT = Path(__file__).parents[1]
 NAS = ROOT / "configs" / "nas"
-TEMPLATE = NAS / "nas.md.j2"
+TEMPLATE = ROOT / "docs" / "nas" / "nas.md.j2"
 RUNS = ROOT / "docs" / "nas" / "runs.parquet"
 SUITES = sorted(path.stem for path in NAS.glob("*.yaml"))
 LARGE = sorted(path.stem for path in (ROOT / "configs" / "nas_paper").glob("*.yaml"))

@@ -82,7 +82,7 @@ def test_the_published_page_is_that_of_the_published_runs(page, tmp_path):
     # Its text: figures depend on the version of Matplotlib. Where a change of templates or of
     # `reports` is meant to change it, make both pages again, see "Check it" on the page.
     made = tmp_path / f"{page}.md"
-    template = PAPER / PAGES[page]
+    template = PUBLISHED / PAGES[page]
     assert left("page", template, "--store", PUBLISHED / "runs.parquet", "--out", made) == 0
     text = made.read_text()
     assert text == (DOCS / f"{page}.md").read_text()
@@ -93,7 +93,8 @@ def test_the_published_page_is_that_of_the_published_runs(page, tmp_path):
 
 
 def test_the_page_and_the_search_read_the_same_off_the_figure():
-    front = next(yaml.safe_load_all((PAPER / "reproduction.md.j2").read_text().split("\n---\n")[0]))
+    template = (PUBLISHED / "reproduction.md.j2").read_text()
+    front = next(yaml.safe_load_all(template.split("\n---\n")[0]))
     for panel, curves in front["figure_3"].items():
         for kind in ("plain", "wpl"):
             for model, letter in enumerate("AB"):

@@ -13,7 +13,7 @@ from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.runs.provenance import WPL_PAPER, citation
 from palimpsest.reports.wording.numbers import strength_text
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

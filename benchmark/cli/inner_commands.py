@@ -28,21 +28,18 @@ new_app = typer.Typer(help="Write files to start from.", no_args_is_help=True)
 @new_app.command("strategy")
 def new_strategy(
     name: str,
-    kind: Annotated[
-        str,
+    like: Annotated[
+        str | None,
         typer.Option(
-            metavar="KIND",
-            help="What it is: penalty (an importance for each weight), mask (what a step may "
-            "change), supermask (which weights a model uses), projection (across which "
-            "directions a step goes), posterior (how near to which earlier posteriors) or merge "
-            "(what becomes of models that are trained apart).",
+            metavar="STRATEGY",
+            help="Begin with a copy of this strategy; default: a penalty, with explanations.",
         ),
-    ] = "penalty",
+    ] = None,
 ) -> None:
     """A strategy of your own that works at once, its test and a suite, in this folder."""
     from palimpsest.benchmark.cli.commands.new import new_strategy
 
-    new_strategy(name, kind)
+    new_strategy(name, like)
 
 
 @list_app.command("strategies")

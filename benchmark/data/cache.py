@@ -1,4 +1,4 @@
-"""What is kept of data between commands, in the user's cache: notes, and decoded images.
+"""What is kept between commands, in the user's cache: notes, and decoded images.
 
 Whatever cannot be read, or is not this user's, is made anew; where nothing can be written, nothing
 is kept. Needs no torch.
@@ -27,9 +27,12 @@ LIMIT = "PALIMPSEST_CACHE_GB"
 CONTENTS, INSPECTED, DECODED = "contents", "inspected", "decoded"
 """What there is: of what content folders are, what was found in data sets, and decoded images."""
 
-_FOLDERS = (CONTENTS, INSPECTED, DECODED)
+STRATEGIES = "strategies"
+"""And what listings say of strategies."""
+
+_FOLDERS = (CONTENTS, INSPECTED, DECODED, STRATEGIES)
 _DEFAULT_LIMIT = 10.0
-_MOST_BYTES_OF_A_NOTE = 2**16
+_MOST_BYTES_OF_A_NOTE = 2**20
 _RIGHT = "right"
 _TEMPORARY = ".tmp"
 _SECONDS_OF_A_WRITER = 24 * 3600

@@ -12,63 +12,11 @@ from palimpsest.benchmark.data.contents import content_fingerprint
 from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX, find_text, text_folder
 from palimpsest.benchmark.data.listing import list_images
 from palimpsest.benchmark.data.paths import existing_path
+from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.errors import UserError, nearest, quoted
 
 FOLDER_PREFIX = "folder:"
 
-
-def _mnist_layouts(folder: str) -> tuple[tuple[str, ...], ...]:
-    raw = tuple(
-        f"{folder}/raw/{part}-{content}-ubyte"
-        for part in ("train", "t10k")
-        for content in ("images-idx3", "labels-idx1")
-    )
-    # Older versions of torchvision wrote the tensors themselves, and the present one reads them.
-    processed = (f"{folder}/processed/training.pt", f"{folder}/processed/test.pt")
-    return raw, processed
-
-
-def _emnist_layouts(split: str) -> tuple[tuple[str, ...], ...]:
-    return (
-        tuple(
-            f"EMNIST/raw/emnist-{split}-{part}-{content}-ubyte"
-            for part in ("train", "test")
-            for content in ("images-idx3", "labels-idx1")
-        ),
-    )
-
-
-_CIFAR10_FILES = (
-    *(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)),
-    "cifar-10-batches-py/test_batch",
-    "cifar-10-batches-py/batches.meta",
-)
-
-_STL10_FILES = (
-    *(f"stl10_binary/{part}_{content}.bin" for part in ("train", "test") for content in "Xy"),
-    "stl10_binary/class_names.txt",
-)
-
-# The sets that torchvision reads: each with the layouts, relative to the root, that it accepts.
-_TORCHVISION_LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "mnist": _mnist_layouts("MNIST"),
-    "fashion_mnist": _mnist_layouts("FashionMNIST"),
-    "kmnist": _mnist_layouts("KMNIST"),
-    "cifar10": (_CIFAR10_FILES,),
-    "cifar100": (tuple(f"cifar-100-python/{file}" for file in ("train", "test", "meta")),),
-    "svhn": (("train_32x32.mat", "test_32x32.mat"),),
-    "emnist": _emnist_layouts("balanced"),
-    "emnist_letters": _emnist_layouts("letters"),
-    "emnist_digits": _emnist_layouts("digits"),
-    "emnist_byclass": _emnist_layouts("byclass"),
-    "emnist_bymerge": _emnist_layouts("bymerge"),
-    "stl10": (_STL10_FILES,),
-}
-
-NAMES: tuple[str, ...] = ("digits", *_TORCHVISION_LAYOUTS)
-"""The data sets with a name of their own.
-
-``folder:PATH`` adds any folder or zip of images, and ``text:PATH`` any folder of text."""
 
 PREFIXES = (FOLDER_PREFIX, TEXT_PREFIX)
 """Of data sets that are named by a path."""
@@ -94,7 +42,7 @@ def check_name(name: str) -> None:
     """Refuse a name that is not that of a data set, without looking at the disk.
 
     Args:
-        name: One of `NAMES`, ``folder:PATH`` with the path of a folder or of a zip file, or
+        name: One of `SETS`, ``folder:PATH`` with the path of a folder or of a zip file, or
             ``text:PATH`` with that of a folder.
 
     Raises:
@@ -109,8 +57,8 @@ def check_name(name: str) -> None:
     elif name.startswith(TEXT_PREFIX):
         if not name.removeprefix(TEXT_PREFIX).strip():
             raise UserError(f"data set {name!r} has no path: write text:PATH with that of a folder")
-    elif name not in NAMES:
-        known = [*NAMES, *(f"{prefix}PATH" for prefix in PREFIXES)]
+    elif name not in SETS:
+        known = [*SETS, *(f"{prefix}PATH" for prefix in PREFIXES)]
         raise UserError(f"unknown data set {quoted(name)}: {nearest(name, known)}")
 
 
@@ -181,23 +129,6 @@ class Outline:
     n_classes: int
 
 
-_OUTLINES = {
-    "digits": Outline((1, 8, 8), 10),
-    "mnist": Outline((1, 28, 28), 10),
-    "fashion_mnist": Outline((1, 28, 28), 10),
-    "kmnist": Outline((1, 28, 28), 10),
-    "cifar10": Outline((3, 32, 32), 10),
-    "cifar100": Outline((3, 32, 32), 100),
-    "svhn": Outline((3, 32, 32), 10),
-    "emnist": Outline((1, 28, 28), 47),
-    "emnist_letters": Outline((1, 28, 28), 26),
-    "emnist_digits": Outline((1, 28, 28), 10),
-    "emnist_byclass": Outline((1, 28, 28), 62),
-    "emnist_bymerge": Outline((1, 28, 28), 47),
-    "stl10": Outline((3, 96, 96), 10),
-}
-
-
 def outline(name: str, root: Path) -> Outline:
     """Return a data set's image shape and number of classes without loading it.
 
@@ -211,7 +142,8 @@ def outline(name: str, root: Path) -> Outline:
     check_name(name)
     if name.startswith(FOLDER_PREFIX):
         return Outline(None, len(list_images(folder_path(name, root)).classes))
-    return _OUTLINES[name]
+    known = SETS[name]
+    return Outline(known.input_shape, known.n_classes)
 
 
 def require(name: str, root: Path) -> None:
@@ -232,45 +164,23 @@ def require(name: str, root: Path) -> None:
     if name.startswith(TEXT_PREFIX):
         find_text(text_folder(name, root))
         return
-    if is_there(name, root):
+    known = SETS[name]
+    if known.is_there(root):
         return
 
-    from palimpsest.benchmark.data.formats import torchvision_sets
+    from palimpsest.benchmark.data.formats import named
 
     try:
-        torchvision_sets.download(name, root)
-    except torchvision_sets.DOWNLOAD_ERRORS as error:
+        named.download(name, root)
+    except named.DOWNLOAD_ERRORS as error:
         lines = str(error).split("\n")
         reason = next((line.strip() for line in reversed(lines) if line.strip()), repr(error))
-        file = _TORCHVISION_LAYOUTS[name][0][0]
+        file = known.layouts[0][0]
         raise UserError(
             f"data set {name!r} is not under {root} and could not be downloaded ({reason}): give "
             f"the folder DIR that holds DIR/{file} with --data-root DIR or "
             "PALIMPSEST_DATA, or run once on a machine with a network"
         ) from error
-
-
-def is_there(name: str, root: Path) -> bool:
-    """Return whether a named data set can be read without a network.
-
-    Args:
-        name: One of `NAMES`.
-        root: The folder that holds the data sets.
-    """
-    return name not in _TORCHVISION_LAYOUTS or bool(files_of(name, root))
-
-
-def files_of(name: str, root: Path) -> tuple[str, ...]:
-    """Return the files of a named data set that is there, relative to the root.
-
-    Args:
-        name: One of `NAMES`.
-        root: The folder that holds the data sets.
-    """
-    for files in _TORCHVISION_LAYOUTS.get(name, ()):
-        if all((root / file).is_file() for file in files):
-            return files
-    return ()
 
 
 def fingerprint(name: str, root: Path) -> str:

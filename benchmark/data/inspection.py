@@ -5,14 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from palimpsest.benchmark.data.cache import check_once
-from palimpsest.benchmark.data.catalog import (
-    FOLDER_PREFIX,
-    files_of,
-    folder_path,
-    is_there,
-    outline,
-)
+from palimpsest.benchmark.data.catalog import FOLDER_PREFIX, folder_path
 from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX, find_text, text_folder
+from palimpsest.benchmark.data.sets import SETS
 
 
 def inspected(name: str, root: Path) -> str | None:
@@ -40,17 +35,16 @@ def inspected(name: str, root: Path) -> str | None:
         folder = text_folder(name, root)
         text.check(folder)
         return find_text(folder).told(name)
-    files = [root / file for file in files_of(name, root)]
+    known = SETS[name]
+    files = [root / file for file in known.files(root)]
     if files:
         check_once(name, files, lambda: _read(name, root))
-        return None
-    if is_there(name, root):
+    if known.is_there(root):
         return None
     return f"data set {name!r} is not under {root} and was not checked; run downloads it"
 
 
 def _read(name: str, root: Path) -> None:
-    from palimpsest.benchmark.data.formats import torchvision_sets
+    from palimpsest.benchmark.data.formats import named
 
-    known = outline(name, root)
-    torchvision_sets.read(name, root, files_of(name, root), known.input_shape, known.n_classes)
+    named.read(name, root)

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from palimpsest.benchmark.data.catalog import PREFIXES, files_of, fingerprint, is_there, path_of
+from palimpsest.benchmark.data.catalog import PREFIXES, fingerprint, path_of
+from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.errors import UserError
 
 Part = list[tuple[str, int, int, bytes]]
@@ -25,7 +26,7 @@ def has_data(name: str, expected: str, root: Path) -> bool:
         root: The folder that holds the data sets.
     """
     try:
-        there = name.startswith(PREFIXES) or is_there(name, root)
+        there = name.startswith(PREFIXES) or SETS[name].is_there(root)
         return there and fingerprint(name, root) == expected
     except UserError:
         return False
@@ -84,7 +85,7 @@ def write_parts(parts: Iterable[Part], root: Path) -> None:
 
 def _files(name: str, root: Path) -> Iterator[tuple[str, Path]]:
     if not name.startswith(PREFIXES):
-        yield from ((file, root / file) for file in files_of(name, root))
+        yield from ((file, root / file) for file in SETS[name].files(root))
         return
     given = Path(name.partition(":")[2])
     if given.expanduser().is_absolute() or ".." in given.parts:

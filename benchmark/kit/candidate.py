@@ -15,27 +15,19 @@ from avalanche.training.templates import SupervisedTemplate
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.plugins import load_files, load_packages, strategies_of
 from palimpsest.benchmark.runs.avalanche_strategies import check_arguments, find
-from palimpsest.benchmark.suites.avalanche import AVALANCHE
+from palimpsest.benchmark.suites.avalanche import (
+    ARGUMENTS,
+    AVALANCHE,
+    FINE_TUNING,
+    STRENGTHS,
+    facts_of_avalanche,
+)
 from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.suites.validation import validated
-from palimpsest.strategies.base.facts import STRENGTH, Dial
+from palimpsest.strategies.base.catalogue import STRATEGIES
+from palimpsest.strategies.base.facts import STRENGTH, Dial, Facts
 from palimpsest.strategies.base.hooks import Turns
-from palimpsest.strategies.registry import STRATEGIES, Memory, StrategyEntry
-
-_AVALANCHE_DIALS = {
-    "EWC": "ewc_lambda",
-    "SynapticIntelligence": "si_lambda",
-    "MAS": "lambda_reg",
-    "RWalk": "ewc_lambda",
-    "LwF": "alpha",
-    "LFL": "lambda_e",
-}
-_AVALANCHE_ARGUMENTS: dict[str, dict[str, Any]] = {"LwF": {"temperature": 2.0}}
-_MOVES_UNUSED = {
-    *("LwF", "LFL"),  # distillation
-    *("Cumulative", "DER", "GDumb", "MIR", "RAR", "Replay"),  # earlier models' samples
-    "FromScratchTraining",
-}
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,35 +36,32 @@ class Candidate:
 
     Attributes:
         name: As the user named it.
+        facts: As declared, with its settings.
         plugin: Its class, where it is a plugin.
         template: The Avalanche template that trains it; ``None``: the harness's own.
         arguments: Of the plugin's constructor, or else of the template's.
         strength: The argument that is its strength, or ``None``.
-        dial: Its dial where that is no strength (a rank, a scale), or ``None``.
-        values: Of that dial: what it is set to and, where it acts after training, one beside it.
-        memory: How its state grows with models, as declared; ``None``: nothing is declared.
-        moves_unused: It moves parameters that the current model does not use, by design.
-        online: Its importance is gathered from the batches of training, as declared.
-        searches: It works in architecture searches alone, as declared: all models learn the same.
-        forgets_nothing: No model ever changes what it puts out, as declared.
-        holds_for_good: What it holds it never frees, as declared.
-        protects: Whether it is meant to protect; fine-tuning is not.
+        values: Of a dial that is no strength: what it is set to and, where it acts after training,
+            one beside it.
     """
 
     name: str
+    facts: Facts
     plugin: type[Any] | None
     template: type[Any] | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     strength: str | None = None
-    dial: Dial | None = None
     values: tuple[float, ...] = ()
-    memory: Memory | None = None
-    moves_unused: bool = False
-    online: bool = False
-    searches: bool = False
-    forgets_nothing: bool = False
-    holds_for_good: bool = False
-    protects: bool = True
+
+    @property
+    def dial(self) -> Dial | None:
+        """Its dial where that is no strength (a rank, a scale)."""
+        return None if self.facts.dial == STRENGTH else self.facts.dial
+
+    @property
+    def of_avalanche(self) -> bool:
+        """Whether it is a class of Avalanche's, which declares nothing."""
+        return self.name.startswith(AVALANCHE)
 
     @property
     def file(self) -> Path | None:
@@ -116,13 +105,13 @@ class Candidate:
             value: Of its dial, which is no strength.
         """
         assert self.dial is not None
-        arguments, entry = {**self.arguments, self.dial.name: value}, STRATEGIES.get(self.name)
-        if entry is not None:
-            arguments[self.dial.name] = entry.dial_value(value)
-            try:
-                entry.settings.model_validate(arguments)
-            except ValueError:
-                return None
+        arguments = {**self.arguments, self.dial.name: self.dial.typed(value)}
+        known = STRATEGIES.get(self.name)
+        try:
+            if known is not None:
+                known.Settings.model_validate(arguments)
+        except ValueError:
+            return None
         return replace(self, arguments=arguments, values=(value,))
 
     def setting(self, value: float | None) -> str:
@@ -147,7 +136,9 @@ def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
         load_files([Path(target)])
         names = strategies_of(Path(target))
         if not names:
-            raise UserError(f"{target}: the file adds no strategy to check; list one in STRATEGIES")
+            raise UserError(
+                f"{target}: the file adds no strategy to check; give a class facts = Facts(...)"
+            )
         return [_registered(name, settings) for name in names]
     if target.startswith(AVALANCHE):
         return [_of_avalanche(target, settings)]
@@ -160,53 +151,45 @@ def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
 
 
 def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
-    entry = STRATEGIES[name]
+    found = STRATEGIES[name]
     source = Source("--set", dict(settings))
-    checked = validated(entry.settings, {**entry.brief, **settings}, source, ())
-    arguments = checked.model_dump()
-    found = entry.load()
-    is_template = issubclass(found, SupervisedTemplate)
-    facts = checked.facts(entry.facts)
-    dial = None if facts.dial == STRENGTH else facts.dial
-    return Candidate(
+    checked = validated(found.Settings, {**found.facts.brief, **settings}, source, ())
+    template = found if issubclass(found, SupervisedTemplate) else None
+    candidate = Candidate(
         name=name,
-        plugin=None if is_template else found,
-        template=found if is_template else None,
-        arguments=arguments,
-        strength=STRENGTH.name if entry.dial == STRENGTH else None,
-        dial=dial,
-        values=() if dial is None else _values(entry, arguments, dial),
-        memory=entry.memory,
-        moves_unused=facts.moves_unused,
-        online=facts.online,
-        searches=entry.searches,
-        forgets_nothing=entry.forgets_nothing,
-        holds_for_good=entry.holds_for_good,
-        protects=facts.role != "baseline",
+        facts=checked.facts(found.facts),
+        plugin=found if template is None else None,
+        template=template,
+        arguments=checked.model_dump(),
+        strength=STRENGTH.name if found.facts.dial == STRENGTH else None,
     )
+    return replace(candidate, values=_values(candidate, found.Settings))
 
 
-def _values(entry: StrategyEntry, settings: Mapping[str, Any], dial: Dial) -> tuple[float, ...]:
+def _values(candidate: Candidate, model: type[StrategySettings]) -> tuple[float, ...]:
     """Return what a dial is set to; where it acts after training, also a valid value beside it."""
-    value = float(settings[dial.name])
+    dial = candidate.dial
+    if dial is None:
+        return ()
+    value = float(candidate.arguments[dial.name])
     if not dial.after_training:
         return (value,)
     for near in (value / 2, value + 1, value - 1, value + 0.1):
-        other = entry.dial_value(near)
+        other = dial.typed(near)
         try:
-            entry.settings.model_validate({**settings, dial.name: other})
+            model.model_validate({**candidate.arguments, dial.name: other})
         except ValueError:
             continue
         if other != value:
             return value, other
-    raise UserError(f"{entry.name}: its dial {dial.name} has no value beside {value:g}")
+    raise UserError(f"{candidate.name}: its dial {dial.name} has no value beside {value:g}")
 
 
 def _of_avalanche(target: str, settings: Mapping[str, Any]) -> Candidate:
     name = target.removeprefix(AVALANCHE).removesuffix("Plugin")
     plugin = getattr(avalanche_plugins, f"{name}Plugin", None)
-    dial = _AVALANCHE_DIALS.get(name)
-    arguments = {**({dial: 1.0} if dial else {}), **_AVALANCHE_ARGUMENTS.get(name, {}), **settings}
+    strength = STRENGTHS.get(name)
+    arguments = {**({strength: 1.0} if strength else {}), **ARGUMENTS.get(name, {}), **settings}
     try:
         template = find(AVALANCHE + name)
     except UserError:
@@ -216,12 +199,7 @@ def _of_avalanche(target: str, settings: Mapping[str, Any]) -> Candidate:
     else:
         plugin = None
         check_arguments(AVALANCHE + name, arguments)
-    return Candidate(
-        name=target,
-        plugin=plugin,
-        template=template,
-        arguments=arguments,
-        strength=dial,
-        moves_unused=name in _MOVES_UNUSED,
-        protects=name != "Naive",
-    )
+    facts = facts_of_avalanche(AVALANCHE + name)
+    if name == FINE_TUNING:
+        facts = replace(facts, role="baseline")
+    return Candidate(target, facts, plugin, template, arguments, strength)

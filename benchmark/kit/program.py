@@ -22,6 +22,7 @@ from palimpsest.benchmark.runs.avalanche_strategies import make
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.benchmark.training.template import InMemoryTraining
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.hooks import Evaluates, Optimizes
 
 BATCH = 10
@@ -45,7 +46,7 @@ State = dict[str, Tensor]
 
 _FINE_TUNING = {
     (template, searches): Candidate(
-        "fine-tuning", None, template, searches=searches, protects=False
+        "fine-tuning", Facts("", "", "", role="baseline", searches=searches), None, template
     )
     for template in (None, Naive)
     for searches in (False, True)
@@ -142,7 +143,7 @@ class Program:
 
 def fine_tuning(candidate: Candidate) -> Candidate:
     """Return fine-tuning of the same models in the same template; always the same object."""
-    return _FINE_TUNING[None if candidate.template is None else Naive, candidate.searches]
+    return _FINE_TUNING[None if candidate.template is None else Naive, candidate.facts.searches]
 
 
 @cache
@@ -202,7 +203,7 @@ def program(
         device: Where to train.
         dtype: Of weights and inputs.
     """
-    tasks = data(1) * models if candidate.searches else data(models)
+    tasks = data(1) * models if candidate.facts.searches else data(models)
     parts = [(x.to(device, dtype), y.to(device)) for x, y in tasks]
     train, test = streams(parts, range(models) if isinstance(model, ModelBank) else [0] * models)
     plugin = candidate.make_plugin(value)

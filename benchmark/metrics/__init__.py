@@ -28,6 +28,7 @@ from palimpsest.benchmark.metrics.metric import (
     ACCURACY,
     CHANGE,
     NEGLIGIBLE,
+    REFERENCES,
     UNBOUNDED,
     Bounds,
     Metric,
@@ -39,7 +40,7 @@ from palimpsest.benchmark.metrics.registry import (
     METRICS,
     added_metrics,
     metric_named,
-    reference_kinds,
+    reference_roles,
 )
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "LEAST_FORGETTING",
     "METRICS",
     "NEGLIGIBLE",
+    "REFERENCES",
     "UNBOUNDED",
     "Accuracies",
     "Bounds",
@@ -73,7 +75,7 @@ __all__ = [
     "metric_named",
     "minimum_accuracy",
     "plasticity",
-    "reference_kinds",
+    "reference_roles",
     "stability",
     "worst_case_accuracy",
 ]

@@ -13,6 +13,7 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics.formulas import Matrix
 from palimpsest.benchmark.metrics.metric import Metric
 from palimpsest.benchmark.metrics.registry import FINETUNE_FORGETTING, METRICS, metric_named
+from palimpsest.strategies.base.facts import Role
 
 _REQUIRED = ("accuracy_matrix", "final_accuracy", "moments", "visits", "visits_perplexity")
 """What a run has or has not, by the order in which its models are trained."""
@@ -33,8 +34,8 @@ class Measured(Protocol):
         """``done`` or ``failed``."""
 
     @property
-    def references(self) -> Mapping[str, Matrix]:
-        """The accuracy matrices of the runs that it is compared with, by kind of strategy."""
+    def references(self) -> Mapping[Role, Matrix]:
+        """The accuracy matrices of the runs that it is compared with, by role."""
 
 
 class Computed(Mapping[str, float | None]):

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from palimpsest.strategies.base.facts import Role
+
 Bounds = tuple[float, float]
 """The least and the greatest value that a number can have."""
 
@@ -15,6 +17,9 @@ ACCURACY: Bounds = (0.0, 1.0)
 CHANGE: Bounds = (-1.0, 1.0)
 """Of the difference of two accuracies."""
 UNBOUNDED: Bounds = (-math.inf, math.inf)
+
+REFERENCES: tuple[Role, ...] = tuple(role for role in get_args(Role) if role != "contender")
+"""The roles of strategies that others are compared with."""
 
 Need = Literal[
     "accuracy_matrix",
@@ -55,8 +60,9 @@ class Metric:
         needs: What it is computed from, see ``Need``. It is ``None`` for runs that have no such
             ``accuracy_matrix``, ``moments``, ``final_accuracy``, ``visits`` or
             ``visits_perplexity``.
-        reference: The kind of strategy that it compares with; the metric is ``None`` if the store
-            has no finished run of that strategy with the same scenario and seed.
+        reference: The role of the strategy that it compares with (``baseline``: fine-tuning,
+            ``alone``, ``joint``); the metric is ``None`` if the store has no finished run of such a
+            strategy with the same scenario and seed.
         signed: Whether it is written with its sign.
         title: Its heading; by default its name in words.
         source: Where it was published.
@@ -75,7 +81,7 @@ class Metric:
     better: Literal["higher", "lower"] = "higher"
     bounds: Bounds = ACCURACY
     needs: tuple[Need, ...] = ("accuracy_matrix",)
-    reference: str | None = None
+    reference: Role | None = None
     signed: bool = False
     title: str = ""
     source: str = ""
@@ -109,8 +115,9 @@ class Metric:
         if not isinstance(self.needs, tuple) or not {*self.needs} <= {*get_args(Need)}:
             names = ", ".join(get_args(Need))
             found.append(f"needs is {self.needs!r}, expected a tuple of some of: {names}")
-        if self.reference is not None and not isinstance(self.reference, str):
-            found.append(f"reference is {self.reference!r}, expected a kind of strategy")
+        if self.reference is not None and self.reference not in REFERENCES:
+            roles = ", ".join(REFERENCES)
+            found.append(f"reference is {self.reference!r}, expected the role of one: {roles}")
         if self.negligible is not None and not _is_positive(self.negligible):
             found.append(f"negligible is {self.negligible!r}, expected a number above 0")
         return found

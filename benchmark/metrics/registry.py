@@ -8,6 +8,7 @@ from typing import Literal
 
 from palimpsest.benchmark.metrics import formulas, search
 from palimpsest.benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Metric
+from palimpsest.strategies.base.facts import ALONE, BASELINE, JOINT, Role
 
 _WPL = "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, figure 4"
 _GEM = "Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017"
@@ -126,7 +127,7 @@ METRICS: dict[str, Metric] = {
             "with Fieller’s interval; fine-tuning that forgets less than one point leaves nothing "
             "to remove",
             bounds=UNBOUNDED,
-            reference="finetune",
+            reference=BASELINE,
             source="the percentages of Benyahia, Yu et al., Overcoming Multi-Model Forgetting, "
             "ICML 2019, section 4",
         ),
@@ -154,7 +155,7 @@ METRICS: dict[str, Metric] = {
             "trained alone: 0 is as good as alone, negative is what sharing and protection cost",
             unit="points",
             bounds=CHANGE,
-            reference="independent",
+            reference=ALONE,
             signed=True,
         ),
         Metric(
@@ -165,7 +166,7 @@ METRICS: dict[str, Metric] = {
             unit="points",
             better="lower",
             bounds=CHANGE,
-            reference="joint",
+            reference=JOINT,
             source=f"{_RWALK}, equation 4, whose reference is trained on the data of models 0..i; "
             "ours is trained once on the data of all models",
         ),
@@ -205,7 +206,7 @@ _DENOMINATOR = Metric(
     unit="points",
     better="lower",
     bounds=CHANGE,
-    reference="finetune",
+    reference=BASELINE,
 )
 
 
@@ -226,7 +227,7 @@ def metric_named(name: str) -> Metric:
     return _DENOMINATOR if name == FINETUNE_FORGETTING else METRICS[name]
 
 
-def reference_kinds() -> set[str]:
-    """Return the kinds of strategies that some metric compares with."""
-    kinds = {metric.reference for metric in (*METRICS.values(), _DENOMINATOR)}
-    return {kind for kind in kinds if kind is not None}
+def reference_roles() -> set[Role]:
+    """Return the roles of the strategies that some metric compares with."""
+    roles = {metric.reference for metric in (*METRICS.values(), _DENOMINATOR)}
+    return {role for role in roles if role is not None}

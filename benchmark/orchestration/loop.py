@@ -207,11 +207,6 @@ def _run_missing(plan: Plan, store: Store, executor: Executor, progress: Watcher
     messages: list[str] = []
     said: set[str] = set()
     writer = RunWriter(store, plan.options.hold, messages.append)
-    if store.kept:
-        messages.append(
-            f"{store.path} was of an earlier version and has been brought up to date; as it was it "
-            f"is in {store.kept}, which you may remove"
-        )
 
     def tell(job: Job, fraction: float, record: Record | None = None) -> None:
         said = ". ".join(messages)

@@ -12,11 +12,11 @@ from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.suites.avalanche import AVALANCHE
 from palimpsest.benchmark.suites.suite import Strategy
 from palimpsest.benchmark.suites.validation import shown
+from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import ChecksNetwork, Task
 from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.curvature.per_sample.batch_mates import require_independence
-from palimpsest.strategies.registry import STRATEGIES
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.suites.suite import Suite
@@ -77,10 +77,10 @@ def _check_single_samples(scenario: Scenario, task: Task) -> None:
 
 
 def _check(strategy: Strategy, scenario: Scenario, task: Task) -> None:
-    entry, settings = STRATEGIES[strategy.kind], strategy.settings.model_dump(mode="json")
+    settings = strategy.settings.model_dump(mode="json")
     if strategy.dial is not None:
         given = [value for value in strategy.strengths if value is not None]
-        settings[strategy.dial.name] = entry.dial_value(max(given))
-    plugin = entry.load()(**settings)
+        settings[strategy.dial.name] = strategy.dial.typed(max(given))
+    plugin = STRATEGIES[strategy.kind](**settings)
     if isinstance(plugin, ChecksNetwork):
         plugin.check_network(copy.deepcopy(scenario.model).eval(), task)

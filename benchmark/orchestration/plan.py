@@ -28,7 +28,7 @@ from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
 from palimpsest.benchmark.suites.note import SuiteNote
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.suite import Run, Strategy, Suite
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _needs_a_look(strategy: Strategy) -> bool:
     """Whether a strategy may be unable to act on a network that ships."""
     own = digest_of("strategy", strategy.kind) is not None
     return strategy.settings.needs_a_look or (
-        own and hasattr(STRATEGIES[strategy.kind].load(), "check_network")
+        own and hasattr(STRATEGIES[strategy.kind], "check_network")
     )
 
 

@@ -1,14 +1,14 @@
 """The user's own strategies, scenarios, networks and metrics, from files and installed packages.
 
-A plugin file lists what it adds::
+A plugin file adds each class that it defines with ``facts`` of its own, a strategy, and what it
+lists::
 
-    STRATEGIES = [StrategyEntry("my_reg", "MyReg", __name__, MyRegSettings, "...", "...")]
     SCENARIOS = [MyScenario]
     NETWORKS = [NetworkEntry("my_network", "MyNetwork", __name__)]
     METRICS = [Metric("my_metric", my_function, "what it says")]
 
 A package announces the same by entry points, one for each: in the group ``palimpsest.strategies`` a
-``StrategyEntry``, in ``palimpsest.scenarios`` a subclass of ``ScenarioSettings``, in
+strategy's class, in ``palimpsest.scenarios`` a subclass of ``ScenarioSettings``, in
 ``palimpsest.networks`` a ``NetworkEntry``, in ``palimpsest.metrics`` a ``Metric``. Strategies,
 scenarios and networks are loaded when a name is not known otherwise, and in listings; metrics when
 runs are read.
@@ -38,7 +38,7 @@ from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.packages import announced, digest_of_module
 from palimpsest.benchmark.plugins.sent import serve, served
 from palimpsest.benchmark.plugins.source import PluginSource, additions_of
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 
 @dataclass(frozen=True)

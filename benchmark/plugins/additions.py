@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import inspect
-import textwrap
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
-from pydantic import create_model
-from pydantic.dataclasses import dataclass as validated_dataclass
-
-from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, Metric
 from palimpsest.benchmark.metrics.metric import NAME
 from palimpsest.benchmark.models.registry import NetworkEntry
 from palimpsest.benchmark.runs.record import COLUMNS
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.settings.applicable import PLAIN
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import Dial, Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 AdditionKind = Literal["strategy", "scenario", "network", "metric"]
 
@@ -43,26 +35,56 @@ class Addition:
 
     kind: AdditionKind
     name: str
-    value: StrategyEntry | type[ScenarioSettings] | NetworkEntry | Metric
+    value: type[Any] | NetworkEntry | Metric
     place: str
     roots: tuple[tuple[str, str], ...] = ()
 
 
 def strategy_of(value: Any, place: str) -> Addition:
-    """Check a strategy's entry; settings that are a dataclass become a pydantic model.
+    """Check a strategy's class.
 
     Args:
-        value: What the plugin lists.
-        place: Where it is listed.
+        value: What the plugin defines.
+        place: Where it is defined.
 
     Raises:
         UserError: What is wrong with it.
     """
-    _check_kind(value, StrategyEntry, "palimpsest.strategies.registry", place)
-    _check_name(value.name, place)
-    entry = dataclasses.replace(value, settings=_settings_model(value.settings, place))
-    roots = ((entry.module, entry.class_name), _root(value.settings))
-    return Addition("strategy", entry.name, entry, place, roots)
+    facts = vars(value).get("facts") if isinstance(value, type) else None
+    if not isinstance(facts, Facts):
+        raise UserError(
+            f"{place}: expected a class with facts = Facts(...) (from {Facts.__module__} import "
+            f"Facts), got {_described(value if facts is None else facts)}"
+        )
+    _check_name(facts.name, place)
+    settings = getattr(value, "Settings", None)
+    if not (isinstance(settings, type) and issubclass(settings, StrategySettings)):
+        raise UserError(
+            f"{place}: {value.__name__}.Settings is {_described(settings)}, expected a class "
+            f"derived from {StrategySettings.__module__}.StrategySettings"
+        )
+    if facts.dial is not None:
+        _check_dial(facts.dial, settings, place)
+    if missing := sorted(getattr(value, "__abstractmethods__", ())):
+        raise UserError(
+            f"{place}: {value.__name__} lacks {', '.join(missing)}, which its base class asks for"
+        )
+    return Addition("strategy", facts.name, value, place, (_root(value),))
+
+
+def _check_dial(dial: Dial, settings: type[StrategySettings], place: str) -> None:
+    """Refuse a dial that is no setting, or of whole numbers where that is not said."""
+    if dial.name not in settings.model_fields:
+        raise UserError(
+            f"{place}: its dial {dial.name!r} is no setting of {settings.__name__}; "
+            f"{nearest(dial.name, settings.model_fields)}"
+        )
+    whole = settings.model_fields[dial.name].annotation is int
+    if whole != dial.whole:
+        numbers = "whole numbers" if whole else "numbers with a fraction, too"
+        raise UserError(
+            f"{place}: the setting {dial.name} has {numbers}: expected a dial with whole={whole}"
+        )
 
 
 def scenario_of(value: Any, place: str) -> Addition:
@@ -148,41 +170,6 @@ def _check_name(name: str, place: str) -> None:
             f"{place}: {name!r} is not a valid name; expected lower-case letters, digits and "
             "underscores, such as my_reg"
         )
-
-
-def _settings_model(settings: Any, place: str) -> type[StrategySettings]:
-    if isinstance(settings, type) and issubclass(settings, StrategySettings):
-        return settings
-    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
-        raise UserError(
-            f"{place}: its settings are {_described(settings)}, expected a dataclass or a class "
-            "derived from palimpsest.strategies.settings.StrategySettings"
-        )
-    described = _attribute_docstrings(settings)
-    checked: Any = validated_dataclass(settings)
-    fields: dict[str, Any] = {}
-    for name, field in checked.__pydantic_fields__.items():
-        field.description = field.description or described.get(name)
-        fields[name] = (field.annotation, field)
-    return create_model(
-        settings.__name__, __base__=StrategySettings, __doc__=settings.__doc__, **fields
-    )
-
-
-def _attribute_docstrings(documented: type[Any]) -> dict[str, str]:
-    """Return the docstrings that follow a class's fields, by field name."""
-    try:
-        (body,) = ast.parse(textwrap.dedent(inspect.getsource(documented))).body
-    except (OSError, TypeError):  # no source, as in an interactive session
-        return {}
-    assert isinstance(body, ast.ClassDef)
-    found = {}
-    for field, text in pairwise(body.body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            value = text.value if isinstance(text, ast.Expr) else None
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                found[field.target.id] = inspect.cleandoc(value.value)
-    return found
 
 
 def _described(value: Any) -> str:

@@ -25,7 +25,7 @@ WHOLE = "*"
 """In place of a name: all of a module."""
 
 _OURS = "palimpsest"
-_LISTS = ("STRATEGIES", "SCENARIOS", "NETWORKS", "METRICS")
+_LISTS = ("SCENARIOS", "NETWORKS", "METRICS")
 _REFLECTIVE = frozenset({
     "exec", "eval", "globals", "locals", "vars", "__import__", "import_module", "getmembers",
 })  # fmt: skip
@@ -57,7 +57,7 @@ class ModuleText:
 
     @cached_property
     def statements(self) -> list[ast.stmt]:
-        """Its statements, without docstrings and what only a program would do."""
+        """Its statements, without docstrings, facts of strategies and what only a program does."""
         try:
             tree = ast.parse(self.text)
         except (SyntaxError, ValueError):
@@ -65,7 +65,9 @@ class ModuleText:
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list):
-                node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+                node.body = [  # type: ignore[attr-defined]
+                    each for each in body if not _is_text(each) and not _is_facts(each)
+                ]
         return [each for each in tree.body if not _is_program(each)]
 
     @cached_property
@@ -73,7 +75,7 @@ class ModuleText:
         """The statements that give a name its meaning."""
         found: dict[str, list[ast.stmt]] = {}
         for statement in self.statements:
-            for name in set(_names_bound(statement)):
+            for name in set(names_bound(statement)):
                 found.setdefault(name, []).append(statement)
         return found
 
@@ -335,7 +337,8 @@ def _imports(
         yield base, alias.name, alias.asname or alias.name
 
 
-def _names_bound(statement: ast.stmt) -> Iterator[str]:
+def names_bound(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement gives a meaning."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield statement.name
         return
@@ -363,6 +366,15 @@ def _is_text(statement: ast.stmt) -> bool:
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)
         and isinstance(statement.value.value, str)
+    )
+
+
+def _is_facts(statement: ast.stmt) -> bool:
+    """Whether it is ``facts = Facts(...)`` in a class, which others read and no training does."""
+    return (
+        isinstance(statement, ast.Assign)
+        and [getattr(target, "id", None) for target in statement.targets] == ["facts"]
+        and isinstance(statement.value, ast.Call)
     )
 
 

@@ -21,14 +21,13 @@ from palimpsest.benchmark.plugins.additions import (
     scenario_of,
     strategy_of,
 )
-from palimpsest.benchmark.plugins.code import ModuleText
-from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.benchmark.plugins.code import ModuleText, names_bound
+from palimpsest.strategies.base.catalogue import methods_in
 
 MODULE_PREFIX = "palimpsest_plugin_"
 """So that a file cannot hide a module of the same name."""
 
 _LISTS: dict[str, Callable[[Any, str], Addition]] = {
-    "STRATEGIES": strategy_of,
     "SCENARIOS": scenario_of,
     "NETWORKS": network_of,
     "METRICS": metric_of,
@@ -76,24 +75,22 @@ class PluginSource:
 
 
 def additions_of(source: PluginSource) -> list[Addition]:
-    """Run a plugin file and check what it lists.
+    """Run a plugin file, and check its strategies and what it lists.
 
     Raises:
         UserError: With the file and the line.
     """
     module = _run(source)
+    strategies = [strategy_of(each, _line_of(source, each.__name__)) for each in methods_in(module)]
     lists = {name: vars(module)[name] for name in _LISTS if name in vars(module)}
-    if not lists:
+    if not lists and not strategies:
         raise UserError(
-            f"{source.path}: lists nothing to add; expected STRATEGIES = [StrategyEntry(...)], "
+            f"{source.path}: has nothing to add; expected a class with facts = Facts(...), "
             "SCENARIOS = [...], NETWORKS = [NetworkEntry(...)] or METRICS = [Metric(...)] "
             "(palimpsest new strategy NAME writes an example)"
         )
-    return [
-        addition
-        for name, values in lists.items()
-        for addition in _checked(source, module, name, values)
-    ]
+    listed = [each for name in lists for each in _checked(source, module, name, lists[name])]
+    return [*strategies, *listed]
 
 
 def _checked(
@@ -104,24 +101,9 @@ def _checked(
     for value in values:
         place = _line_of(source, variable, getattr(value, "name", None))
         addition = _LISTS[variable](value, place)
-        entry = addition.value
-        if isinstance(entry, StrategyEntry):
-            _check_class(entry, module, place)
-        if isinstance(entry, NetworkEntry):
-            _check_function(entry, module, place)
+        if isinstance(addition.value, NetworkEntry):
+            _check_function(addition.value, module, place)
         yield addition
-
-
-def _check_class(entry: StrategyEntry, module: ModuleType, place: str) -> None:
-    if entry.module != module.__name__:
-        return  # a class of another module is imported when it trains
-    found = vars(module).get(entry.class_name)
-    if not isinstance(found, type):
-        raise UserError(f"{place}: the file has no class {entry.class_name!r}")
-    if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        raise UserError(
-            f"{place}: {entry.class_name} lacks {', '.join(missing)}, which its base class asks for"
-        )
 
 
 def _check_function(entry: NetworkEntry, module: ModuleType, place: str) -> None:
@@ -151,7 +133,7 @@ def _run(source: PluginSource) -> ModuleType:
     # The text as it was read, for tracebacks and inspect; the file may be edited meanwhile.
     content = source.text.splitlines(keepends=True)
     linecache.cache[source.path] = (len(source.text), None, content, source.path)
-    sys.modules[name] = module  # pickle and registry entries find the classes there
+    sys.modules[name] = module  # pickle finds the classes there
     try:
         exec(code, vars(module))
     except (Exception, SystemExit) as error:
@@ -169,19 +151,12 @@ def _run(source: PluginSource) -> ModuleType:
 
 
 def _line_of(source: PluginSource, variable: str, word: Any = None) -> str:
-    """Return the file and the line of a word in a list, or else of the list."""
-    lines = [
-        statement.lineno
-        for statement in ast.parse(source.text).body
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and node.id == variable and isinstance(node.ctx, ast.Store)
-    ]
+    """Return the file and the line of a class, or of a word in a list, or else of the list."""
+    statements = [each for each in ast.parse(source.text).body if variable in names_bound(each)]
     words = [
         node.lineno
-        for statement in ast.parse(source.text).body
-        if lines and statement.lineno == lines[-1]
-        for node in ast.walk(statement)
+        for node in (ast.walk(statements[-1]) if statements else ())
         if isinstance(node, ast.Constant) and node.value == word and word is not None
     ]
-    line = next(iter([*words, *lines[-1:]]), None)
+    line = next(iter([*words, *(each.lineno for each in statements[-1:])]), None)
     return f"{source.path}, line {line}" if line else source.path

@@ -1,76 +1,49 @@
-"""What happened inside a run: one file per probe, named by a suite's ``probes``.
+"""What happened inside a run: one file a probe, which a suite names by its file's name.
 
-A probe inspects the bank during a run and changes nothing in it. To add one, write a
-``Probe`` (see ``probe.py``) in a file with its name, and list it here. Importing this list
-needs no torch; ``load`` does.
+A probe looks into the bank during a run and changes nothing in it. To add one, write a subclass of
+``Probe`` (``base/probe.py``) into a file of this folder: it is found there. Its name, and the
+first line of the file, are read without torch.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from palimpsest.benchmark.errors import UserError, nearest, quoted
 
+_FOLDER = Path(__file__).parent
 
-@dataclass(frozen=True)
-class ProbeEntry:
-    """One probe that a suite can ask for.
-
-    Attributes:
-        name: Its name in suites, and of its file in this folder.
-        class_name: Its class in that file.
-        summary: One line for listings.
-        of_blocks: It looks at models made of blocks, not into whole networks.
-    """
-
-    name: str
-    class_name: str
-    summary: str
-    of_blocks: bool = True
-
-    def load(self) -> type[Any]:
-        """Import and return the probe's class."""
-        found: type[Any] = getattr(import_module(f"{__name__}.{self.name}"), self.class_name)
-        return found
+PROBES = tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem != "__init__"))
+"""The names of all probes."""
 
 
-_ENTRIES = (
-    ProbeEntry(
-        "distance", "Distance", "how far the shared parameters move, and from their anchors"
-    ),
-    ProbeEntry(
-        "importance",
-        "Importance",
-        "how importances are distributed, and how they rank beside the Fisher information",
-    ),
-    ProbeEntry("overlap", "Overlap", "whether models need the same rows of shared layers"),
-    ProbeEntry(
-        "similarity",
-        "Similarity",
-        "linear CKA of shared blocks' outputs, right after training and later",
-    ),
-    ProbeEntry(
-        "refit", "Refit", "accuracy with the private parts refitted to the final shared blocks"
-    ),
-    ProbeEntry("unmerged", "Unmerged", "accuracy of each model before it is merged with others"),
-    ProbeEntry(
-        "uncertainty",
-        "Uncertainty",
-        "likelihood and calibration of every model, right after training and at the end",
-        of_blocks=False,
-    ),
-)
-
-PROBES = {entry.name: entry for entry in _ENTRIES}
+def summary_of(name: str) -> str:
+    """Return what a probe tells, in one line."""
+    text = ast.get_docstring(ast.parse((_FOLDER / f"{name}.py").read_text("utf-8"))) or ""
+    return text.partition("\n")[0].rstrip(".")
 
 
-def in_order(
+def load(name: str) -> type[Any]:
+    """Import and return the class of a probe: the one that its file defines."""
+    from palimpsest.benchmark.probes.base.probe import Probe
+
+    module = import_module(f"{__name__}.{name}")
+    (found,) = (
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, Probe) and each.__module__ == module.__name__
+    )
+    return found
+
+
+def checked(
     names: Sequence[str], error: Callable[[tuple[str | int, ...], str], UserError]
 ) -> tuple[str, ...]:
-    """Return the probes that a suite names, each once and in the order of ``PROBES``.
+    """Return the probes that a suite names, each once, in the order of ``PROBES``.
 
     Args:
         names: Of probes.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from palimpsest.benchmark.probes.probe import Probe, parameters_of
+from palimpsest.benchmark.probes.base.probe import Probe, parameters_of
 
 
 @dataclass(frozen=True)

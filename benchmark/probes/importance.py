@@ -9,8 +9,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from palimpsest.benchmark.probes.information import information_of
-from palimpsest.benchmark.probes.probe import Probe, parameters_of
+from palimpsest.benchmark.probes.base.information import information_of
+from palimpsest.benchmark.probes.base.probe import Probe, parameters_of
 
 QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 
@@ -28,7 +28,7 @@ class Importance(Probe):
     def absent(self) -> str | None:
         """Return a reason if the strategy has no importances."""
         if self._importances is None:
-            return f"{self.subject.kind} has no importances that this probe knows"
+            return f"{self.subject.facts.name} has no importances that this probe knows"
         return None
 
     @property

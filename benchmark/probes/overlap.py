@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from palimpsest.benchmark.probes.information import information_of
-from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.benchmark.probes.base.information import information_of
+from palimpsest.benchmark.probes.base.probe import Probe
 from palimpsest.strategies.base.output_rows import held_rows, output_axes, row_sums
 
 SHARE = 0.3

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from palimpsest.benchmark.data.formats.pixels import Inputs
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.benchmark.probes.base.probe import Probe
 
 SAMPLES = 1000
 """The largest number of test samples per model that the blocks are compared on."""

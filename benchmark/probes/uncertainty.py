@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.benchmark.probes.base.probe import Probe
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.scenario import right_class
 from palimpsest.benchmark.training.evaluation import LOADER, evaluate
@@ -46,6 +46,8 @@ class Uncertainty(Probe):
     probe. Models that are not trained in turn have the end alone. The draws are those of a seed of
     their own.
     """
+
+    of_blocks = False
 
     def absent(self) -> str | None:
         """Return a reason if predictions are not probabilities of classes, of models that last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.benchmark.probes.base.probe import Probe
 from palimpsest.benchmark.training.evaluation import LOADER, evaluate, left_out
 from palimpsest.strategies.merging.merging import Merging
 

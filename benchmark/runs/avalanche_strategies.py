@@ -15,7 +15,7 @@ from torch import nn
 from palimpsest.benchmark.errors import SettingError, UserError, nearest
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.settings.arguments import check_signature
-from palimpsest.benchmark.suites.avalanche import AVALANCHE
+from palimpsest.benchmark.suites.avalanche import AVALANCHE, CANNOT
 from palimpsest.benchmark.training.template import EVALUATION_BATCH, silent_evaluator
 
 _OURS = {
@@ -33,17 +33,6 @@ _OURS = {
     "peval_mode",
 }
 """Constructor arguments that the scenario decides."""
-
-
-_CANNOT = {
-    "AETraining": "trains an autoencoder, not a classifier",
-    "AR1": "brings a network of its own, and its weights from the internet",
-    "BiC": "corrects a single growing output layer, which a model bank does not have",
-    "DER": "calls the network without task labels; the strategy 'der' is dark experience replay",
-    "LFL": "needs features of the network, which a model bank does not tell",
-    "VAETraining": "trains an autoencoder, not a classifier",
-}
-"""Classes that cannot train a model bank, with the reason."""
 
 
 def find(kind: str) -> type[Any]:
@@ -77,7 +66,7 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
         SettingError: Names the argument and the nearest valid one.
         UserError: Names what is missing, or there is no such class, or it cannot train a bank.
     """
-    if reason := _CANNOT.get(kind.removeprefix(AVALANCHE)):
+    if reason := CANNOT.get(kind.removeprefix(AVALANCHE)):
         raise UserError(f"{kind} {reason}")
     documentation = f"Avalanche's documentation of {kind.removeprefix(AVALANCHE)}"
     check_signature(kind, _parameters(find(kind)), _OURS, arguments, documentation)
@@ -106,11 +95,6 @@ def _try_out(kind: str, arguments: Mapping[str, Any]) -> None:
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{kind}: cannot be made with these arguments: {reason}") from None
-
-
-def trains_at_once(kind: str) -> bool:
-    """Whether the class trains on the whole stream in one call."""
-    return issubclass(find(kind), shipped.JointTraining)
 
 
 def make(

@@ -12,7 +12,8 @@ from avalanche.training.templates import SupervisedTemplate
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.plugins.families import FAMILIES
-from palimpsest.benchmark.probes.probe import Probe, Subject, attach
+from palimpsest.benchmark.probes.base.attach import attach
+from palimpsest.benchmark.probes.base.probe import Probe, Subject
 from palimpsest.benchmark.randomness.generators import seed_generators
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs import avalanche_strategies
@@ -47,9 +48,9 @@ from palimpsest.benchmark.training.order import in_order
 from palimpsest.benchmark.training.precision import train_in_bfloat16
 from palimpsest.benchmark.training.rates import LearningRates
 from palimpsest.benchmark.training.template import InMemoryTraining
+from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import Optimizes
-from palimpsest.strategies.registry import STRATEGIES
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.settings import StrategySettings
 
 OnProgress = Callable[[JobProgress], None]
 """Called with how far the training is."""
@@ -139,7 +140,7 @@ def prepare(
         building=now(torch.device(device)) - began,
     )  # fmt: skip
     strategy.plugins.append(costs)
-    subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
+    subject = Subject(scenario, run.facts, plugin, schedule.unordered, run.seed)
     probes = attach(run.spec.probes, subject, strategy)
     if search is not None:
         probes["search"] = search.measuring(subject)
@@ -166,15 +167,11 @@ def _built(run: Run, settings: ScenarioSettings, root: Path) -> Scenario:
 def _schedule(run: Run, settings: ScenarioSettings, scenario: Scenario) -> Schedule:
     """The scenario's own schedule or its models in turn, unless the strategy trains all at once."""
     schedule = scenario.schedule or in_turn(scenario.steps)
-    kind = run.spec.strategy.kind
-    if kind.startswith(AVALANCHE):
-        at_once = avalanche_strategies.trains_at_once(kind)
-    else:
-        at_once = STRATEGIES[kind].trains == "at once"
+    kind, at_once = run.spec.strategy.kind, run.facts.trains == "at once"
     if scenario.search is not None and (at_once or kind.startswith(AVALANCHE)):
         raise UserError(
             f"{kind} has a training of its own, but a search says which architecture is trained on "
-            "which batch; use strategies that train models in turn, such as finetune or wpl"
+            "which batch; use strategies that train models in turn"
         )
     if not at_once:
         return schedule
@@ -222,13 +219,13 @@ def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
     kind, settings = run.spec.strategy.kind, dict(run.spec.strategy.settings)
     if kind.startswith(AVALANCHE):
         return avalanche_strategies.find(kind), settings["arguments"]
-    entry = STRATEGIES[kind]
+    found, dial = STRATEGIES[kind], run.facts.dial
     decided: dict[str, Any] = {}
-    if entry.dial is not None and run.strength is not None:
-        decided[entry.dial.name] = entry.dial_value(run.strength)
-    if "seed" in entry.settings.model_fields:
+    if dial is not None and run.strength is not None:
+        decided[dial.name] = dial.typed(run.strength)
+    if "seed" in found.Settings.model_fields:
         decided["seed"] = derive(run.seed, "importance")
-    return entry.load(), settings | decided
+    return found, settings | decided
 
 
 def _make_plugin(run: Run) -> Any:

@@ -6,14 +6,32 @@ import json
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from palimpsest.benchmark.errors import Remark, UserError
-from palimpsest.benchmark.metrics import Accuracies, Computed, Matrix, reference_kinds
+from palimpsest.benchmark.files.untrusted import parsed
+from palimpsest.benchmark.metrics import Accuracies, Computed, Matrix, reference_roles
 from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.runs.record_shapes import check_shapes
 from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.strategies.base.facts import (
+    ALONE,
+    BASELINE,
+    JOINT,
+    LIMIT,
+    ROLES,
+    STRENGTH,
+    Dial,
+    Facts,
+    Role,
+)
+
+__all__ = [
+    "ALONE", "BASELINE", "COLUMNS", "JOINT", "JSON_COLUMNS", "LIMIT", "ROLES", "STRENGTH", "Dial",
+    "Facts", "Record", "Role", "check_record", "columns_of", "free_share", "readable",
+    "record_of", "with_references",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,7 @@ class Record:
         seed: The run's seed.
         status: ``done`` or ``failed``.
         spec: All settings, defaults filled in.
+        facts: What others must know of the strategy with these settings.
         accuracy_matrix: ``R[i][j]``, test accuracy of model j after model i.
         validation_matrix: The same on the validation split, for choosing settings.
         initial_accuracy: Test accuracy of each model before anything was trained.
@@ -40,10 +59,9 @@ class Record:
         peak_memory: Bytes, the process's largest resident set during the run (where the system
             cannot tell, since the process began); on a device, the most allocated.
         versions: Of Python, torch, Avalanche, this project, and the machine.
-        cost: What the training cost, see ``runs/cost.py``; empty if it failed, and in stores
-            older than version 2. ``classes``, if it is there: of each experience the names of its
-            classes. ``lost``, if it is there: how often the process that carried it
-            out ended before the run did, until this time.
+        cost: What the training cost, see ``runs/cost.py``; empty if it failed. ``classes``, if
+            it is there: of each experience the names of its classes. ``lost``, likewise: how often
+            the process that carried it out ended before the run did, until this time.
         probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
             ``{"absent": reason}``; empty if the suite asked for none.
         failure: Why it failed; ``None`` if it did not.
@@ -52,7 +70,7 @@ class Record:
             (of all visits so far), ``accuracy`` (on test data, one per model, ``None`` for those
             not evaluated) and, if there is a validation split, ``validation_accuracy``.
         references: Accuracy matrices of the runs of the same scenario and seed that metrics compare
-            it with, by kind of strategy; not stored, but looked up when runs are read.
+            it with, by role; not stored, but looked up when runs are read.
     """
 
     key: str
@@ -63,6 +81,7 @@ class Record:
     seed: int
     status: Literal["done", "failed"]
     spec: Spec
+    facts: Facts
     accuracy_matrix: list[list[float | None]] = field(default_factory=list)
     validation_matrix: list[list[float | None]] = field(default_factory=list)
     initial_accuracy: list[float | None] = field(default_factory=list)
@@ -75,7 +94,7 @@ class Record:
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     failure: Failure | None = None
     moments: list[dict[str, Any]] = field(default_factory=list)
-    references: Mapping[str, Matrix] = field(default_factory=dict, repr=False)
+    references: Mapping[Role, Matrix] = field(default_factory=dict, repr=False)
 
     @cached_property
     def metrics(self) -> Mapping[str, float | None]:
@@ -164,8 +183,8 @@ JSON_COLUMNS: dict[str, type] = {
     "failure": dict,
     "moments": list,
 }
-"""The columns that are kept as JSON, and their types; an older version that lacks one has it
-empty."""
+"""The columns that are kept as JSON, and their types; but for the facts, which most runs have in
+common with others."""
 
 _OF_RECORDS = [each.name for each in fields(Record) if each.name != "references"]
 _STATUS = _OF_RECORDS.index("status") + 1
@@ -182,6 +201,7 @@ def columns_of(record: Record) -> dict[str, Any]:
     """
     values = {column: getattr(record, column) for column in COLUMNS}
     values["spec"] = record.spec.data
+    values["facts"] = json.dumps(record.facts.data)
     values["failure"] = {} if record.failure is None else record.failure.to_json()
     return {
         column: json.dumps(value, allow_nan=False) if column in JSON_COLUMNS else value
@@ -193,7 +213,7 @@ def record_of(values: Mapping[str, Any]) -> Record:
     """Return the run that ``columns_of`` stored.
 
     Args:
-        values: By column, JSON parsed.
+        values: By column, JSON parsed; the facts as text.
 
     Raises:
         ValueError: They have another shape.
@@ -205,7 +225,16 @@ def record_of(values: Mapping[str, Any]) -> Record:
     failed = values["status"] == "failed"
     own["failure"] = Failure.read(values["failure"], values["error"]) if failed else None
     own["spec"] = Spec(values["spec"])
+    own["facts"] = _facts(values["facts"])
     return Record(**own)
+
+
+@lru_cache(maxsize=4096)
+def _facts(text: str) -> Facts:
+    try:
+        return Facts.of(parsed(text))
+    except ValueError as error:
+        raise ValueError("its facts are not those of a strategy") from error
 
 
 def readable(found: Iterable[Record | UserError]) -> list[Record]:
@@ -238,17 +267,17 @@ def with_references(records: Sequence[Record]) -> list[Record]:
 
     Of several, that of its own results version counts, or else that of the latest.
     """
-    kinds = reference_kinds()
-    found: dict[str, dict[str, dict[int, Matrix]]] = {}
+    roles = reference_roles()
+    found: dict[str, dict[Role, dict[int, Matrix]]] = {}
     for record in records:
-        spec = record.spec
-        if record.status == "done" and spec.strategy.kind in kinds:
-            own = found.setdefault(spec.pairing, {}).setdefault(spec.strategy.kind, {})
-            own[spec.results_version or 0] = record.accuracy_matrix
+        role = record.facts.role
+        if record.status == "done" and role in roles:
+            own = found.setdefault(record.spec.pairing, {}).setdefault(role, {})
+            own[record.spec.results_version or 0] = record.accuracy_matrix
     return [
         replace(record, references={
-            kind: versions.get(record.spec.results_version or 0, versions[max(versions)])
-            for kind, versions in found.get(record.spec.pairing, {}).items()
+            role: versions.get(record.spec.results_version or 0, versions[max(versions)])
+            for role, versions in found.get(record.spec.pairing, {}).items()
         })
         for record in records
     ]  # fmt: skip

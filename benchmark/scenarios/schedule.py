@@ -1,6 +1,6 @@
 """The order in which a run trains its models, and when it evaluates them.
 
-A strategy says whether it trains models in turn or at once (its registry entry); a scenario may
+A strategy says whether it trains models in turn or at once (its facts); a scenario may
 have a schedule of its own: alternating visits, as in an architecture search, where many
 sub-networks of one bank are trained for a few steps at a time, in any order and repeatedly.
 Importing this needs

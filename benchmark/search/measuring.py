@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch.nn import functional
 
-from palimpsest.benchmark.probes.probe import Probe, Subject, storable
+from palimpsest.benchmark.probes.base.probe import Probe, Subject, storable
 from palimpsest.benchmark.search.policy import Policy
 from palimpsest.benchmark.search.settings import Moment, Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from palimpsest.benchmark.probes.probe import Subject
+from palimpsest.benchmark.probes.base.probe import Subject
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.search.batches import SearchOrder
 from palimpsest.benchmark.search.carrying import CarriedState

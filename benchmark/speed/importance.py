@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from palimpsest.benchmark.models.reduced_resnet import ReducedResNet18
 from palimpsest.benchmark.speed.measure import Case, Stopwatch
-from palimpsest.strategies.curvature.fisher import diagonal_fisher
-from palimpsest.strategies.settings import Estimator
+from palimpsest.strategies.curvature.fisher import Estimator, diagonal_fisher
 
 _CLASSES = 10
 _WIDTH = 32

@@ -19,9 +19,6 @@ from palimpsest.strategies.base.diverged import DivergedError
 Implementation = Literal["loop", "avalanche", "palimpsest"]
 """A hand-written PyTorch loop, Avalanche as it ships, or this harness."""
 
-PLAIN = "finetune"
-"""The method without a penalty, whose loop the others are compared with."""
-
 STEPS = "steps"
 """The phase of a method's steps alone, which are compared with the whole of a plain training."""
 
@@ -56,7 +53,7 @@ class SpeedRow:
         implementation: As in the case.
         samples_per_second: Median over the repeats.
         ratio_to_loop: To the loop's rate in the same repeat, median over the repeats; the loop of
-            the same method, or the plain one if there is none. ``None``: there is no loop.
+            the same method, or the workload's if there is none. ``None``: there is no loop.
         ratio_to_avalanche: Likewise; ``None`` if Avalanche has no such method.
     """
 
@@ -122,8 +119,10 @@ def measure(
         workload, method, phase, _ = key
         own = rates.get((workload, method, phase, to))
         alike = "train" if phase == STEPS else phase
-        plain = rates.get((workload, PLAIN, alike, to)) if to == "loop" else None
-        others = own or plain
+        plain = [
+            found for (w, _, p, by), found in rates.items() if (w, p, by) == (workload, alike, to)
+        ]
+        others = own or (plain[0] if plain and to == "loop" else None)
         if others is None:
             return None
         return median(a / b for a, b in zip(rates[key], others, strict=True))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from avalanche import training as shipped
 from avalanche.benchmarks import (
     benchmark_from_datasets,
     task_incremental_benchmark,
@@ -23,7 +24,6 @@ from avalanche.benchmarks import (
 )
 from avalanche.benchmarks.utils import as_classification_dataset
 from avalanche.evaluation.metrics import accuracy_metrics
-from avalanche.training import EWC, Naive, SynapticIntelligence
 from avalanche.training.plugins import EvaluationPlugin
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
@@ -35,19 +35,24 @@ from palimpsest.benchmark.runs.preparation import TRAINING, PreparedRun, prepare
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.speed.images import cropped_and_flipped, stock_images
-from palimpsest.benchmark.speed.measure import PLAIN, STEPS, Case, Implementation, Stopwatch
+from palimpsest.benchmark.speed.measure import STEPS, Case, Implementation, Stopwatch
 from palimpsest.benchmark.suites.suite import Run
 from palimpsest.benchmark.training.evaluation import evaluate
 from palimpsest.benchmark.training.template import EVALUATION_BATCH
+from palimpsest.strategies.base.catalogue import STRATEGIES
+from palimpsest.strategies.ewc import EWC
+from palimpsest.strategies.finetune import Finetune
+from palimpsest.strategies.si import SI
 
 Trained = tuple[dict[str, float], nn.Module]
 """Seconds of each phase, and the trained model."""
 
-_STOCK: dict[str, tuple[type[Any], dict[str, float]]] = {
-    PLAIN: (Naive, {}),
-    "ewc": (EWC, {"ewc_lambda": 1.0}),
-    "si": (SynapticIntelligence, {"si_lambda": 1.0}),
+_STOCK: dict[type[Any], tuple[type[Any], dict[str, float]]] = {
+    Finetune: (shipped.Naive, {}),
+    EWC: (shipped.EWC, {"ewc_lambda": 1.0}),
+    SI: (shipped.SynapticIntelligence, {"si_lambda": 1.0}),
 }
+"""Our methods that Avalanche has, too."""
 
 
 def cases(
@@ -60,11 +65,11 @@ def cases(
         root: The folder that holds the data sets.
         implementations: Only these.
     """
-    method = run.spec.strategy.kind
+    method, plain = run.spec.strategy.kind, run.facts.role == "baseline"
     trainings: dict[Implementation, Callable[[Run, Path], Trained]] = {}
-    if method == PLAIN and "loop" in implementations:
+    if plain and "loop" in implementations:
         trainings["loop"] = train_by_loop
-    if method in _STOCK and "avalanche" in implementations:
+    if STRATEGIES[method] in _STOCK and "avalanche" in implementations:
         trainings["avalanche"] = train_by_avalanche
     trainings["palimpsest"] = train_by_harness
     scenario = prepare(run, root).scenario
@@ -91,7 +96,7 @@ def train_by_harness(run: Run, root: Path) -> Trained:
     for experience in ready.scenario.train:
         ready.strategy.train(experience, **TRAINING)
     seconds = {"train": watch.seconds()}
-    if run.spec.strategy.kind != PLAIN:
+    if run.facts.role != "baseline":
         costs = ready.costs.result(ready.scenario.model)
         seconds[STEPS] = sum(costs["training_seconds"])
         watch.seconds()
@@ -139,7 +144,7 @@ def train_by_avalanche(run: Run, root: Path) -> Trained:
     alone = len(bank.paths) == 1
     model = nn.Sequential(*(bank.blocks[name] for name in bank.paths[0])) if alone else bank
     streams = _stock_streams(run, ready, root)
-    strategy_class, arguments = _STOCK[run.spec.strategy.kind]
+    strategy_class, arguments = _STOCK[STRATEGIES[run.spec.strategy.kind]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the lack of loggers
         metrics = EvaluationPlugin(accuracy_metrics(experience=True), loggers=[])

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from palimpsest.benchmark.files.untrusted import parsed
-from palimpsest.benchmark.suites.spec import STRENGTH
+from palimpsest.strategies.base.facts import Facts
 
 STALE = 15.0
 """Seconds without a heartbeat after which a process counts as killed."""
@@ -27,9 +27,8 @@ class ActiveJob:
         suite: The suite that first asked for it.
         scenario: As the suite calls it.
         strategy: As the suite calls it.
-        kind: What the strategy is.
+        facts: What others must know of the strategy.
         strength: The value of its dial; ``None`` if it has none.
-        dial: The name of the dial.
         seed: The seed.
         runs: How many runs share the training.
         fraction: Of the training that is done, from 0 to 1.
@@ -41,9 +40,8 @@ class ActiveJob:
     suite: str
     scenario: str
     strategy: str
-    kind: str
+    facts: Facts
     strength: float | None
-    dial: str
     seed: int
     runs: int
     fraction: float
@@ -105,7 +103,7 @@ class Lease(NamedTuple):
     taken: bool
 
 
-TABLES = f"""
+TABLES = """
 CREATE TABLE processes (
     id                TEXT PRIMARY KEY,
     host              TEXT NOT NULL,
@@ -123,9 +121,8 @@ CREATE TABLE active_jobs (
     suite             TEXT NOT NULL,
     scenario          TEXT NOT NULL,
     strategy          TEXT NOT NULL,
-    kind              TEXT NOT NULL,
+    facts             TEXT NOT NULL,
     strength          REAL,
-    dial              TEXT NOT NULL DEFAULT '{STRENGTH}',
     seed              INTEGER NOT NULL,
     runs              INTEGER NOT NULL,
     fraction          REAL NOT NULL,
@@ -159,7 +156,9 @@ def columns_of_job(process: str, job: ActiveJob) -> dict[str, Any]:
         process: The id of the process that carries it out.
         job: The job; its curves are such as JSON can hold.
     """
-    return {"process": process, **asdict(job), "curves": json.dumps(list(job.curves))}
+    values = {name: getattr(job, name) for name in JOB_COLUMNS}
+    as_json = {"facts": json.dumps(job.facts.data), "curves": json.dumps(list(job.curves))}
+    return {"process": process, **values, **as_json}
 
 
 def processes_of(
@@ -178,7 +177,8 @@ def processes_of(
     for process, *row in jobs:
         values = dict(zip(JOB_COLUMNS, row, strict=True))
         try:
-            job = ActiveJob(**{**values, "curves": parsed(values["curves"])})
+            facts = Facts.of(parsed(values["facts"]))
+            job = ActiveJob(**{**values, "facts": facts, "curves": parsed(values["curves"])})
         except (TypeError, ValueError) as error:
             raise ValueError(f"job {values['key']!r}") from error
         own.setdefault(process, []).append(job)

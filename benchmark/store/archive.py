@@ -32,10 +32,7 @@ from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.suites.note import SuiteNote, note_of
 from palimpsest.benchmark.suites.note import columns_of as columns_of_suite
 
-ARCHIVE_VERSION = 2
-
-_ADDED = {1: (), 2: ("failure", "moments")}
-"""The columns that each version added."""
+ARCHIVE_VERSION = 1
 
 MAGIC = b"PAR1"
 """How every Parquet file begins and ends."""
@@ -128,8 +125,7 @@ def read_archive(path: Path) -> list[Record]:
             pyarrow is not installed.
     """
     with _opened(path) as file:
-        there = [name for name in COLUMNS if name in file.schema_arrow.names]
-        rows = file.read(columns=there).to_pylist()
+        rows = file.read(columns=[*COLUMNS]).to_pylist()
     return with_references(readable(_record(path, row) for row in rows))
 
 
@@ -238,18 +234,13 @@ def _check(path: Path, schema: Any) -> None:
             f"{path}: written by a newer Palimpsest (archive format {int(version)}, this one reads "
             f"{ARCHIVE_VERSION}); upgrade palimpsest-bench"
         )
-    later = {name for v, names in _ADDED.items() if v > int(version) for name in names}
-    if any(field not in schema for field in _schema() if field.name not in later):
+    if any(field not in schema for field in _schema()):
         raise _damaged(path, "columns are missing")
 
 
 def _record(path: Path, row: dict[str, Any]) -> Record | UserError:
     try:
-        own = {
-            name: parsed(row[name]) if name in row else kind()
-            for name, kind in JSON_COLUMNS.items()
-        }
-        return record_of(row | own)
+        return record_of(row | {name: parsed(row[name]) for name in JSON_COLUMNS})
     except (TypeError, ValueError) as error:
         return _damaged(path, f"run {quoted(row['key'])}: {error}")
 

@@ -29,7 +29,7 @@ from palimpsest.benchmark.store.access import (
     state,
 )
 from palimpsest.benchmark.store.connection import PATIENCE, Connection, connect
-from palimpsest.benchmark.store.schema import SCHEMA_VERSION, additions, upgrade, version_of
+from palimpsest.benchmark.store.schema import SCHEMA_VERSION, TABLES, make_tables, version_of
 
 DAMAGED = (
     "the store is damaged",
@@ -47,17 +47,14 @@ class Database:
     Attributes:
         path: The file.
         connection: The connection to it.
-        columns: The columns of its table of runs: fewer in a file of an earlier version, none in a
-            file that is still empty.
+        is_empty: Its tables are still to be made.
         seen: The file's state when it was opened, if it is read without locks.
-        kept: The copy of the file as it was before it was brought up to date, if it was.
     """
 
     path: Path
     connection: Connection
-    columns: set[str]
+    is_empty: bool
     seen: State | None
-    kept: Path | None = None
 
     def is_current(self) -> bool:
         """Whether what was read is consistent: no other process wrote in the meantime."""
@@ -73,13 +70,12 @@ def open_database(
     """Open a store's file.
 
     Opening a file for reading changes no byte of it, nor of a log beside it that a killed process
-    left, whatever its version.
+    left.
 
     Args:
         path: The file.
-        columns: Those of the table of runs in this version.
-        write: Open it for writing: make the file where there is none, and bring one of an
-            earlier version up to date.
+        columns: Those of the table of runs.
+        write: Open it for writing, and make the file where there is none.
         patience: Seconds that it waits for other processes.
 
     Raises:
@@ -97,25 +93,24 @@ def open_database(
         else:  # SQLite keeps FILE-wal beside the file itself, wherever links to it lie
             name = f"{path.resolve().as_uri()}?{mode}"
             connection = connect(name, patience)
-        kept = None
         try:
             connection.execute("BEGIN")  # another process may be making the tables just now
-            found = _check(connection, path, columns)
+            is_empty = _check(connection, path, columns)
             connection.rollback()
             if write:
                 connection.guard = partial(require_writable, path)
-                kept = _prepare(connection, path)
-                found = set(columns)
+                _prepare(connection)
+                is_empty = False
             else:
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
             raise
-    return Database(path, connection, found, seen, kept)
+    return Database(path, connection, is_empty, seen)
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether a store has a table, which those of earlier versions may lack.
+    """Whether a file has a table.
 
     Views and virtual tables are none: reading them may run anything, and they take no runs.
     """
@@ -139,21 +134,19 @@ def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
         raise UserError(f"{path}: {DAMAGED[0]} (text that is not UTF-8); {DAMAGED[1]}") from error
 
 
-def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:
-    """Refuse what is not a store, and return the columns of its runs."""
+def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> bool:
+    """Refuse what is not a store, and return whether its tables are still to be made."""
     version = check_version(connection, path)
     if version < 0:
         raise UserError(f"{path}: {DAMAGED[0]} (its version is {version}); {DAMAGED[1]}")
     found = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
     if version:
-        tables, lacking = additions(version)
-        ours = found >= set(columns) - lacking
-        ours &= all(has_table(connection, name) for name in tables)
+        ours = found >= set(columns) and all(has_table(connection, name) for name in TABLES)
     else:  # a store whose tables are still to be made
         ours = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if not ours:
         raise UserError(f"{path}: a database, but not a Palimpsest store; name another one")
-    return found
+    return version == 0
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -171,23 +164,17 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> Path | None:
-    """Make sure that runs can be written, before anything is trained for them.
-
-    Returns:
-        The copy of a file of an earlier version, as it was.
-    """
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make sure that runs can be written, before anything is trained for them."""
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
         raise sqlite3.DatabaseError(state)
-    version = version_of(connection)
-    if version == 0:
+    if version_of(connection) == 0:
         connection.execute("PRAGMA journal_mode = WAL")
-    kept = upgrade(connection, path) if version < SCHEMA_VERSION else None
+        make_tables(connection)
     connection.execute("BEGIN IMMEDIATE")  # succeeds on a read-only file, too
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.rollback()
-    return kept
 
 
 def refuse_others(path: Path, *, write: bool) -> None:

@@ -133,8 +133,7 @@ def _examine(connection: sqlite3.Connection, path: Path, found: IntegrityReport)
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         found.problems.append(f"the database is damaged ({' '.join(faults[0].split())}{more})")
     _read_runs(connection, found)
-    if "suites" in tables:
-        _read_suites(connection, found)
+    _read_suites(connection, found)
 
 
 def _faults(connection: sqlite3.Connection) -> list[str]:
@@ -154,19 +153,18 @@ def _read_runs(connection: sqlite3.Connection, found: IntegrityReport) -> None:
     except _UNREADABLE as error:
         found.problems.append(f"no run can be read: its columns cannot ({_reason(error)})")
         return
-    missing = set(COLUMNS) - set(JSON_COLUMNS) - there
+    missing = set(COLUMNS) - there
     if missing:
         found.problems.append(f"no run can be read: columns are missing ({', '.join(missing)})")
         return
-    columns = [name for name in COLUMNS if name in there]
     records: dict[str, Record] = {}
     lost = 0
-    for row in _rows(connection, columns):
+    for row in _rows(connection, COLUMNS):
         if row is None:
             lost += 1
             continue
         try:
-            record = _record(dict(zip(columns, row, strict=True)))
+            record = _record(dict(zip(COLUMNS, row, strict=True)))
         except (TypeError, ValueError) as error:
             found.problems.append(f"run {row[0]!r} cannot be read ({error})")
         else:
@@ -181,11 +179,7 @@ def _read_runs(connection: sqlite3.Connection, found: IntegrityReport) -> None:
 
 
 def _record(values: dict[str, Any]) -> Record:
-    own = {
-        name: parsed(values[name]) if name in values else kind()
-        for name, kind in JSON_COLUMNS.items()
-    }
-    record = record_of(values | own)
+    record = record_of(values | {name: parsed(values[name]) for name in JSON_COLUMNS})
     if record.key != record.spec.key():
         raise ValueError("its key does not fit its settings")
     return record

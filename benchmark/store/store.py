@@ -7,7 +7,6 @@ interruption at any moment loses no finished run.
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +39,6 @@ from palimpsest.benchmark.store.connection import PATIENCE
 from palimpsest.benchmark.store.database import (
     DAMAGED,
     Database,
-    has_table,
     open_database,
     user_errors,
 )
@@ -52,14 +50,8 @@ __all__ = ["ActiveJob", "Record", "Store", "SuiteNote", "SuiteProcess"]
 
 _Row = TypeVar("_Row")
 
-_UNUSED = {"metrics": "{}"}
-"""Columns of the table that only versions before 3 filled: metrics are computed when runs are
-read."""
-
 _LAST_WAIT = 0.5
 """Seconds that closing waits for readers."""
-
-_TABLE = (*COLUMNS, *_UNUSED)
 
 _IN_ORDER = "ORDER BY scenario, strategy, strength, seed, key"
 
@@ -69,12 +61,11 @@ _ADVICE = "free space on its disk, or end what locks it"
 class Store:
     """Finished runs in one SQLite file (write-ahead log, so readers never block the writer).
 
-    Opening a store for reading changes no byte of it, even if it is of an earlier version.
+    Opening a store for reading changes no byte of it.
 
     Args:
         path: The database file.
-        create: Open it for writing: make the file where there is none, and bring one of an
-            earlier version up to date.
+        create: Open it for writing, and make the file where there is none.
         patience: Seconds that it waits for other processes that write.
 
     Raises:
@@ -130,11 +121,6 @@ class Store:
         """Whether the file that was opened is still the one of that name."""
         return self._place == _place(self.path)
 
-    @property
-    def kept(self) -> Path | None:
-        """The copy of the file before it was brought up to date; ``None`` if it was already."""
-        return self._file.kept
-
     def put(self, record: Record) -> None:
         """Write a run; one with the same key is replaced (a failed run that was tried again).
 
@@ -179,8 +165,6 @@ class Store:
 
     def suites(self) -> list[SuiteNote]:
         """Return the suites that have been run into this store, in the order in which they came.
-
-        Those that an earlier version of Palimpsest ran are missing.
 
         Raises:
             UserError: The file is damaged.
@@ -294,7 +278,7 @@ class Store:
         return [run for run in runs if run.key in wanted]
 
     def _insert(self, record: Record) -> None:
-        row = columns_of(record) | _UNUSED
+        row = columns_of(record)
         marks = ", ".join("?" * len(row))
         self._file.connection.execute(
             f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})", [*row.values()]
@@ -312,7 +296,7 @@ class Store:
         )
 
     def _open(self) -> Database:
-        return open_database(self.path, _TABLE, write=self._write, patience=self._patience)
+        return open_database(self.path, COLUMNS, write=self._write, patience=self._patience)
 
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -336,15 +320,13 @@ class Store:
             self._file = self._open()
 
     def _rows(self, query: str, values: Sequence[str] = ()) -> Iterator[Any]:
-        if self._file.columns:
+        if not self._file.is_empty:
             with user_errors(self.path, *DAMAGED):
                 yield from self._file.connection.execute(query, values)
 
     def _read_suites(self) -> Iterator[SuiteNote]:
-        with user_errors(self.path, *DAMAGED):
-            there = has_table(self._file.connection, "suites")
         query = f"SELECT {', '.join(SUITE_COLUMNS)} FROM suites ORDER BY rowid"
-        for row in self._rows(query) if there else ():
+        for row in self._rows(query):
             values = dict(zip(SUITE_COLUMNS, row, strict=True))
             try:
                 yield note_of(values)
@@ -355,10 +337,6 @@ class Store:
                 ) from error
 
     def _read_active(self) -> Iterator[SuiteProcess]:
-        with user_errors(self.path, *DAMAGED):
-            there = has_table(self._file.connection, "processes")
-        if not there:
-            return
         try:
             yield from processes_of(
                 self._rows(f"SELECT {', '.join(PROCESS_COLUMNS)} FROM processes"),
@@ -376,11 +354,7 @@ class Store:
         The JSON of a row is parsed in one go, which takes half the time.
         """
         plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
-        there = [
-            column if column in self._file.columns else f"'{json.dumps(kind())}'"
-            for column, kind in JSON_COLUMNS.items()
-        ]
-        together = " || ',' || ".join(there)
+        together = " || ',' || ".join(JSON_COLUMNS)
         for *own, text in self._rows(
             f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs {which}", values
         ):

@@ -1,4 +1,7 @@
-"""Avalanche's own strategies as a suite names them; importing this needs no torch."""
+"""Avalanche's own strategies as a suite names them, and what is known of them by name.
+
+Importing this needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from palimpsest.strategies.base.facts import Facts
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.settings import StrategySettings
 
 AVALANCHE = "avalanche:"
 """Prefix of a strategy that is an Avalanche class."""
@@ -17,6 +20,42 @@ _STORE = (
     *("GDumb", "GEM", "GSS_greedy", "ICaRL", "MIR", "Replay", "SCR"),
 )
 """Classes that keep samples of earlier models."""
+
+_MOVES_UNUSED = (
+    *("LwF", "LFL"),  # distillation
+    *("Cumulative", "DER", "GDumb", "MIR", "RAR", "Replay"),  # earlier models' samples
+    "FromScratchTraining",
+)
+"""Classes that move parameters that the current model does not use, by design."""
+
+_AT_ONCE = ("JointTraining",)
+"""Classes that train on the whole stream in one call."""
+
+STRENGTHS = {
+    "EWC": "ewc_lambda",
+    "SynapticIntelligence": "si_lambda",
+    "MAS": "lambda_reg",
+    "RWalk": "ewc_lambda",
+    "LwF": "alpha",
+    "LFL": "lambda_e",
+}
+"""The argument that is the strength of a class's penalty."""
+
+ARGUMENTS: dict[str, dict[str, Any]] = {"LwF": {"temperature": 2.0}}
+"""Other arguments that a class cannot be made without."""
+
+FINE_TUNING = "Naive"
+"""The class that protects nothing."""
+
+CANNOT = {
+    "AETraining": "trains an autoencoder, not a classifier",
+    "AR1": "brings a network of its own, and its weights from the internet",
+    "BiC": "corrects a single growing output layer, which a model bank does not have",
+    "DER": "calls the network without task labels; the strategy der is dark experience replay",
+    "LFL": "needs features of the network, which a model bank does not tell",
+    "VAETraining": "trains an autoencoder, not a classifier",
+}
+"""Classes that cannot train a model bank, with the reason."""
 
 
 class AvalancheSettings(StrategySettings):
@@ -35,5 +74,11 @@ def facts_of_avalanche(kind: str) -> Facts:
     """
     name = kind.removeprefix(AVALANCHE)
     return Facts(
-        kind, f"Avalanche's {name}", "Avalanche", stores=name in _STORE, needs_its_model=True
+        name=kind,
+        summary=f"Avalanche's {name}",
+        source="Avalanche",
+        trains="at once" if name in _AT_ONCE else "in turn",
+        stores=name in _STORE,
+        needs_its_model=True,
+        moves_unused=name in _MOVES_UNUSED,
     )

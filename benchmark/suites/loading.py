@@ -23,7 +23,7 @@ from palimpsest.benchmark.models.choice import Network
 from palimpsest.benchmark.models.registry import NETWORKS, PREFIXES
 from palimpsest.benchmark.plugins import load_files, load_packages
 from palimpsest.benchmark.plugins.families import FAMILIES
-from palimpsest.benchmark.probes import in_order
+from palimpsest.benchmark.probes import checked as checked_probes
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.settings.applicable import PLAIN
 from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
@@ -35,9 +35,9 @@ from palimpsest.benchmark.suites.seeds import OPTION as SEEDS_OPTION
 from palimpsest.benchmark.suites.strategy_checks import check_strategies
 from palimpsest.benchmark.suites.suite import Strategy, Suite
 from palimpsest.benchmark.suites.validation import check_content, check_plain, shown, validated
+from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.facts import Dial
-from palimpsest.strategies.registry import STRATEGIES
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.settings import StrategySettings
 
 SuiteLike = str | Path | Mapping[str, Any]
 """A suite file, the name of a suite that comes with Palimpsest, or a file's content."""
@@ -170,7 +170,7 @@ def _checked(source: Source) -> Suite:
         seeds=seeds_of(file.seeds, source),
         scenarios={n: _scenario(n, entry or {}, source) for n, entry in file.scenarios.items()},
         strategies={n: _strategy(n, entry or {}, source) for n, entry in file.strategies.items()},
-        probes=in_order(file.probes, source.error),
+        probes=checked_probes(file.probes, source.error),
         source=source,
         resources=validated(Resources, file.resources or {}, source, ("resources",)),
     )
@@ -251,22 +251,22 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
     chosen = STRATEGIES[kind]
     if "seed" in settings:
         raise source.error((*path, "seed"), "the suite's seeds decide it; remove this line")
-    dial = chosen.dial
+    dial, model = chosen.facts.dial, chosen.Settings
     if dial is None:
-        return Strategy(name, kind, validated(chosen.settings, settings, source, path))
+        return Strategy(name, kind, validated(model, settings, source, path, ["strategy"]))
     if dial.name in settings and dial.plural in settings:
         message = f"give {dial.name} or {dial.plural}, not both"
         raise source.error((*path, dial.plural), message)
     given = {key: settings.pop(key) for key in [dial.plural] if key in settings}
-    sweep = validated(_sweep(dial, chosen.settings), given, source, path)
-    checked_settings = validated(chosen.settings, settings, source, path)
+    sweep = validated(_sweep(dial, model), given, source, path)
+    checked_settings = validated(model, settings, source, path, ["strategy", dial.plural])
     listed = getattr(sweep, dial.plural) or [getattr(checked_settings, dial.name)]
     if len(set(listed)) < len(listed):
         raise source.error(
             (*path, dial.plural), f"a value of {dial.name} is listed twice: {shown(listed)}"
         )
     for value in getattr(sweep, dial.plural):  # beside the other settings, too
-        validated(chosen.settings, settings | {dial.name: value}, source, path)
+        validated(model, settings | {dial.name: value}, source, path)
     return Strategy(name, kind, checked_settings, tuple(float(value) for value in listed), dial)
 
 

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 from palimpsest.benchmark.settings.applicable import settings_in_use
-from palimpsest.strategies.registry import STRATEGIES
 
 STRENGTH = "strength"
 """The name of a dial if a spec does not say."""
@@ -85,17 +84,6 @@ class StrategySpec:
     settings: Mapping[str, Any]
     plugin: str | None = None
     dial: str = STRENGTH
-
-    @property
-    def idle(self) -> float | None:
-        """The value of its dial at which it is fine-tuning, ``None`` if there is none.
-
-        No store holds it, so of the user's own strategies only that of a strength is known.
-        """
-        entry = STRATEGIES.get(self.kind)
-        if entry is not None and entry.dial is not None and entry.dial.name == self.dial:
-            return entry.dial.idle
-        return 0.0 if self.dial == STRENGTH else None
 
     @property
     def data(self) -> dict[str, Any]:

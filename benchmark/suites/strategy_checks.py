@@ -12,7 +12,7 @@ from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.suites.avalanche import AVALANCHE
 from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.suites.validation import shown
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.settings import StrategySettings
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.suites.suite import Strategy, Suite

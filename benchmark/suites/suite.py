@@ -20,10 +20,9 @@ from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.suites.note import SuiteNote
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
+from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.facts import STRENGTH, Dial, Facts
-from palimpsest.strategies.posterior_settings import NStepKLSettings
-from palimpsest.strategies.registry import STRATEGIES
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.settings import StrategySettings
 
 RESULTS_VERSION = 3
 """Part of every run's key; raised when a change of the code changes results."""
@@ -52,7 +51,7 @@ class Strategy:
 
     Attributes:
         name: What the suite calls it.
-        kind: A name of the registry, or ``avalanche:`` and a class.
+        kind: One of ``STRATEGIES``, or ``avalanche:`` and a class.
         settings: Checked; dial and seed are set per run.
         strengths: The values of its dial; ``(None,)`` if it has none.
         dial: Its dial; ``None`` if it has none.
@@ -98,7 +97,7 @@ class Run:
 
     def cell(self) -> dict[str, Any]:
         """Return the fields that a record of this run takes over."""
-        return {each.name: getattr(self, each.name) for each in fields(self)[:-1]}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Suite:
         seeds: The seeds of its runs.
         scenarios: By name.
         strategies: By name.
-        probes: The probes of its runs, names of ``PROBES``.
+        probes: The probes of its runs, by name.
         source: The file that it was read from, for messages.
         resources: What each of its runs needs on a cluster; no part of a run.
     """
@@ -280,7 +279,7 @@ class Suite:
 
 def _results_version(scenario: ScenarioSettings, strategy: StrategySettings) -> int:
     """Return the results version of a strategy's runs: that of the last change of their results."""
-    if isinstance(strategy, NStepKLSettings) and strategy.forgets_samples(scenario.trainings):
+    if strategy.forgets_samples(scenario.trainings):
         return FORGETTING_MEMORY_VERSION
     measured = scenario.curve.every > 0 and not scenario.network.is_plain
     if measured and not scenario.has_no_labels:

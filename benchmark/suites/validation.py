@@ -11,14 +11,15 @@ from pydantic import BaseModel, ValidationError
 from palimpsest.benchmark.errors import nearest, quoted
 from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS, MOST_LEVELS, MOST_VALUES, unfit
 from palimpsest.benchmark.suites.file import Source
-from palimpsest.strategies.registry import STRATEGIES
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.settings import StrategySettings
 
 _M = TypeVar("_M", bound=BaseModel)
 _Path = tuple[Any, ...]
 
 
-def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...]) -> _M:
+def validated(
+    model: type[_M], values: Any, source: Source, path: tuple[str, ...], also: Iterable[str] = ()
+) -> _M:
     """Check values against a model; the first error becomes a message with its line.
 
     Args:
@@ -26,6 +27,7 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
         values: Plain data from the file.
         source: The file, for the message.
         path: Where in the file the values are.
+        also: Keys besides the model's that may stand there, for the message.
 
     Raises:
         UserError: Names the file, the line or key, what was expected and the nearest name.
@@ -38,7 +40,7 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
         begin = places[0]  # of a union, the type that fits best: in which the problem is deepest
         inner = max((place for place in places if place[: len(begin)] == begin), key=len)
         found = [p for p, place in zip(problems, places, strict=True) if place == inner]
-        raise source.error((*path, *inner), _explain(found, model)) from None
+        raise source.error((*path, *inner), _explain(found, model, also)) from None
     for inner, value, given in _pairs(checked, values):
         if isinstance(given, bool) and not isinstance(value, bool):
             raise source.error((*path, *inner), f"{_EXPECTED['float_type']}, got {shown(given)}")
@@ -165,7 +167,7 @@ def _is_about_key(problem: Any) -> bool:
     return bool(problem["loc"][-1:] == ("[key]",) or problem["type"] == "invalid_key")
 
 
-def _valid_keys(model: type[BaseModel], location: Sequence[Any]) -> set[str]:
+def _valid_keys(model: type[BaseModel], location: Sequence[Any], also: Iterable[str]) -> set[str]:
     """Return the keys that are valid where a location ends."""
     options: list[Any] = [model]
     valid: set[str] = set()
@@ -178,9 +180,7 @@ def _valid_keys(model: type[BaseModel], location: Sequence[Any]) -> set[str]:
             continue  # the type that was tried, which no file has
         valid = {name for m in models for name in m.model_fields}
         if any(issubclass(m, StrategySettings) for m in models):
-            dials = (e.dial for e in STRATEGIES.values() if e.settings in models)
-            valid |= {"strategy", *(dial.plural for dial in dials if dial)}
-            valid -= {"seed"}
+            valid = valid - {"seed"} | {*also}
         options = [o for m in models for o in _members(_annotation(m, part))]
     return valid
 
@@ -223,12 +223,13 @@ _LIMITS = {
 _LIMIT_NAMES = ("gt", "ge", "lt", "le")
 
 
-def _explain(problems: Sequence[Any], model: type[BaseModel]) -> str:
+def _explain(problems: Sequence[Any], model: type[BaseModel], also: Iterable[str]) -> str:
     """Say what is wrong with a value.
 
     Args:
         problems: What pydantic found there: of a union, one for each type that it tried.
         model: What the values are checked against.
+        also: Keys besides the model's that are valid at its top.
     """
     problem = problems[0]
     kind, given, context = problem["type"], problem.get("input"), problem.get("ctx", {})
@@ -236,7 +237,7 @@ def _explain(problems: Sequence[Any], model: type[BaseModel]) -> str:
     message = message[0].lower() + message[1:]
     if kind == "extra_forbidden":
         key = str(problem["loc"][-1])
-        valid = _valid_keys(model, problem["loc"])
+        valid = _valid_keys(model, problem["loc"], also)
         message = f"unknown key {shown(key)}; {nearest(key, valid)}"
     elif kind == "missing" and isinstance(problem["loc"][-1], int):
         message = f"too few entries, got {shown(given)}"

@@ -1,7 +1,7 @@
 """A strategy of my own: a quadratic penalty whose importance is made up.
 
 Change the importance in ``estimate``, how those of several models are combined in ``consolidate``,
-the settings, and the entry at the bottom that listings show. Then::
+the settings, and the facts that listings, the kit and reports ask for. Then::
 
     palimpsest check my_reg.py                       # the properties every strategy must have
     python -m pytest test_my_reg.py                  # the same as tests (pip install pytest)
@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import STRENGTH, Facts
 from palimpsest.strategies.penalty.regularizer import Regularizer
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import RegularizerSettings
+from palimpsest.strategies.penalty.settings import RegularizerSettings
 
 
 class MyRegSettings(RegularizerSettings):
@@ -38,6 +38,12 @@ class MyReg(Regularizer):
     never touches a parameter that the current model does not use.
     """
 
+    facts = Facts(
+        name="my_reg",
+        summary="a quadratic penalty whose importance is made up",
+        source="my own",
+        dial=STRENGTH,
+    )
     Settings = MyRegSettings
     settings: MyRegSettings
 
@@ -69,16 +75,3 @@ class MyReg(Regularizer):
         if name in self.importances:
             importance = self.importances[name] + importance
         return importance, value
-
-
-# What this file adds to Palimpsest when given as --plugin my_reg.py.
-STRATEGIES = [
-    StrategyEntry(
-        name="my_reg",
-        class_name="MyReg",
-        module=__name__,
-        settings=MyRegSettings,
-        summary="a quadratic penalty whose importance is made up",
-        source="my own",
-    )
-]

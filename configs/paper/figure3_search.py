@@ -1,9 +1,9 @@
 """The search for the training that gives the paper's figure 3.
 
-``python -m configs.paper.figure3_search --data-root DIR --output FILE.csv`` draws settings at
-random (``draw_settings``), trains A and B with each, and compares the curves with what is read off
-the paper's figure 3, all on the validation split. It writes a row per curve. Settings are selected
-in five stages:
+``python -m palimpsest.configs.paper.figure3_search --data-root DIR --output FILE.csv`` draws
+settings at random (``draw_settings``), trains A and B with each, and compares the curves with what
+is read off the paper's figure 3, all on the validation split. It writes a row per curve. Settings
+are selected in five stages:
 
 1. every setting, plain, one seed, panels a to d in turn, until its mean distance so far is above
    ``GIVE_UP``; one that was given up before d is dropped;

@@ -1,6 +1,6 @@
 """Parts of pages that are written from the code, and so say what it does.
 
-Each directive is a function from its argument to Markdown: ``{strategy} wpl``, say.
+Each directive is a function from its argument to Markdown: ``{scenario} split``, say.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from palimpsest.benchmark.cli.printing.listings import default_text, facts, type_text
+from palimpsest.benchmark.cli.printing.listings import facts
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.plugins.families import FAMILIES
-from palimpsest.benchmark.probes import PROBES
+from palimpsest.benchmark.probes import PROBES, load
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.settings.text import default_text, type_text
 from palimpsest.benchmark.suites.file import shipped_suites
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 
 def plain(text: str) -> str:
@@ -65,21 +66,31 @@ def settings(model: type[BaseModel], names: Iterable[str] | None = None) -> str:
 
 
 def strategy(name: str) -> str:
-    """What a strategy is, by its docstring, and its settings."""
-    entry = STRATEGIES[name]
-    dial = f"Swept over `{entry.dial.plural}`. " if entry.dial else ""
-    facts = f"{dial}The memory of its state is {entry.memory} in the number of models."
-    documented = restructured(f".. autoclass:: palimpsest.strategies.{entry.class_name}")
-    return "\n\n".join([documented, facts, settings(entry.settings)])
+    """What a strategy is and where its limits are, by its docstring, and its settings."""
+    found = STRATEGIES[name]
+    known = found.facts
+    dial = f"Swept over `{known.dial.plural}`. " if known.dial else ""
+    memory = f"{dial}The memory of its state is {known.memory} in the number of models."
+    documented = restructured(f".. autoclass:: palimpsest.strategies.{found.__name__}")
+    return "\n\n".join([documented, memory, settings(found.Settings)])
 
 
 def strategies() -> str:
     """All strategies, a line each."""
     rows = (
-        (f"[{name}](#{name.replace('_', '-')})", plain(entry.summary), plain(entry.source))
-        for name, entry in STRATEGIES.items()
+        (
+            f"[{name}](#{name.replace('_', '-')})",
+            plain(found.facts.summary),
+            plain(found.facts.source),
+        )
+        for name, found in STRATEGIES.items()
     )
     return table(("strategy", "what it does", "source"), rows)
+
+
+def every_strategy() -> str:
+    """A section for each strategy."""
+    return "\n\n".join(f"## {name}\n\n{strategy(name)}" for name in STRATEGIES)
 
 
 def scenario(name: str) -> str:
@@ -116,9 +127,7 @@ def metrics() -> str:
 
 def probes() -> str:
     """Every probe by its docstring."""
-    return "\n\n".join(
-        f"## {name}\n\n{restructured(_docstring(entry.load()))}" for name, entry in PROBES.items()
-    )
+    return "\n\n".join(f"## {name}\n\n{restructured(_docstring(load(name)))}" for name in PROBES)
 
 
 def properties() -> str:
@@ -136,8 +145,8 @@ def suites() -> str:
 
 
 WRITERS: dict[str, Callable[..., str]] = {
-    "strategy": strategy,
     "strategies": strategies,
+    "every_strategy": every_strategy,
     "scenario": scenario,
     "settings": settings_of,
     "metrics": metrics,

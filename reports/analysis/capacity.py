@@ -16,7 +16,7 @@ from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.metrics import Accuracies
 from palimpsest.benchmark.runs.record import free_share
 from palimpsest.reports.analysis.quantities import settled
-from palimpsest.reports.runs.cells import REFERENCES, Cell
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.statistics.limits import ACCURACY
 
@@ -29,7 +29,7 @@ _BLOCKS = "blocks."
 def told(cells: Sequence[Cell]) -> list[Cell]:
     """Return the cells whose runs tell what is free; none where only references do."""
     found = [cell for cell in cells if any(record.free_shares for record in cell.done)]
-    return found if any(cell.variant.kind not in REFERENCES for cell in found) else []
+    return found if any(not cell.variant.is_reference for cell in found) else []
 
 
 def shares_of(cell: Cell) -> dict[str, dict[int, Accuracies]]:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from palimpsest.benchmark.runs.record import BASELINE
 from palimpsest.benchmark.store.store import Record
-from palimpsest.reports.runs.cells import FINETUNE, Cell, by_scenario
+from palimpsest.reports.runs.cells import Cell, by_scenario
 from palimpsest.reports.statistics.interval import mean_estimate
 
 CAPTION = (
@@ -63,7 +64,7 @@ def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """
     rows = []
     for members in by_scenario(cells).values():
-        plain = [cell for cell in members if cell.variant.kind == FINETUNE]
+        plain = [cell for cell in members if cell.variant.role == BASELINE]
         reference = {record.seed: seconds_per_step(record) for c in plain[:1] for record in c.done}
         rows += [_row(cell, reference) for cell in members if cell.done]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)

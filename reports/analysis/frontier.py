@@ -15,24 +15,14 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from palimpsest.benchmark.runs.record import BASELINE, LIMIT
 from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
-from palimpsest.reports.runs.cells import (
-    FINETUNE,
-    FREEZE,
-    INDEPENDENT,
-    JOINT,
-    REFERENCES,
-    Cell,
-    Variant,
-    dial_of,
-)
+from palimpsest.reports.runs.cells import Cell, Variant, dial_of
 from palimpsest.reports.statistics.bootstrap import seed_weights
 from palimpsest.reports.statistics.interval import Estimate, student_estimate
 from palimpsest.reports.statistics.limits import Limits
 
 X, Y = "learning_accuracy", "stability"
-UPPER_BOUNDS = (INDEPENDENT, JOINT)
-"""Kinds that share no parameters, or see all data at once: bounds, not competitors."""
 
 SMALLEST_SIDE = 0.01
 """A fraction: ends closer than one point of accuracy leave no area between them."""
@@ -46,7 +36,7 @@ class Point:
 
     Attributes:
         variant: The strategy and its strength.
-        x: Learning accuracy of the new models; without a value for ``joint`` of many models.
+        x: Learning accuracy of the new models; without a value for joint training of many models.
         y: Stability.
         dominated: Some other variant that is no upper bound is at least as good in both and
             better in one. Upper bounds are never marked.
@@ -64,7 +54,6 @@ class Frontier:
 
     Attributes:
         strategy: Its name.
-        kind: Its kind.
         points: From weak to strong.
         budget: How many strengths were tried, those that diverged or broke down included.
         hypervolume: Share of the rectangle between the ends that it dominates (``hypervolume``),
@@ -75,7 +64,6 @@ class Frontier:
     """
 
     strategy: str
-    kind: str
     points: tuple[Point, ...]
     budget: int
     hypervolume: Estimate
@@ -120,28 +108,27 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
             models that are trained by turns, of which none is earlier or new.
     """
     losses = breakdowns(cells)
-    lost = {loss.variant for loss in losses if loss.variant.kind not in REFERENCES}
+    lost = {loss.variant for loss in losses if not loss.variant.is_reference}
     sound = (cell for cell in cells if cell.done and cell.variant not in lost)
     done = sorted(sound, key=lambda cell: cell.variant.order)
     points = dict(zip((cell.variant for cell in done), _points(done), strict=True))
     finetune, freeze = (
-        next((cell for cell in done if cell.variant.kind == kind), None)
-        for kind in (FINETUNE, FREEZE)
+        next((cell for cell in done if cell.variant.role == role), None)
+        for role in (BASELINE, LIMIT)
     )
-    dial = dial_of(cell.variant for cell in cells).many
+    dial = dial_of(cell.variant for cell in cells).plural
     found = []
     in_turn = [cell for cell in done if any(record.accuracy_matrix for record in cell.done)]
-    compared = [cell for cell in in_turn if cell.variant.kind not in REFERENCES]
-    tried = Counter(c.variant.strategy for c in cells if c.variant.kind not in REFERENCES)
+    compared = [cell for cell in in_turn if not cell.variant.is_reference]
+    tried = Counter(c.variant.strategy for c in cells if not c.variant.is_reference)
     budgets = {count for count in tried.values() if count > 1} or {1}
     for strategy, group in groupby(compared, key=lambda cell: cell.variant.strategy):
         members = list(group)
         reason = _unequal(tried[strategy], budgets, dial)
         area, reason = (_NONE, reason) if reason else _area(members, finetune, freeze, dial)
         own = tuple(points[cell.variant] for cell in members)
-        kind, budget = members[0].variant.kind, tried[strategy]
-        found.append(Frontier(strategy, kind, own, budget, area, reason))
-    ends = tuple(point for variant, point in points.items() if variant.kind in REFERENCES)
+        found.append(Frontier(strategy, own, tried[strategy], area, reason))
+    ends = tuple(point for variant, point in points.items() if variant.is_reference)
     return Frontiers(cells[0].scenario, ends, tuple(found), tuple(losses))
 
 
@@ -224,7 +211,7 @@ _NONE = Estimate(None, None, None, 0)
 def _points(done: Sequence[Cell]) -> list[Point]:
     places = [[cell.interval(metric) for metric in (X, Y)] for cell in done]
     compared = [
-        [np.nan if cell.variant.kind in UPPER_BOUNDS else place.value for place in pair]
+        [np.nan if cell.variant.facts.is_bound else place.value for place in pair]
         for cell, pair in zip(done, places, strict=True)
     ]
     marks = dominated(np.array(compared, dtype=float).reshape(-1, 2))
@@ -254,11 +241,11 @@ def _area(
 ) -> tuple[Estimate, str | None]:
     """The hypervolume with its interval, or why there is none."""
     if finetune is None or freeze is None:
-        return _NONE, "needs the ends of the frontier: finetune and freeze"
+        return _NONE, "needs the ends of the frontier: fine-tuning and freezing"
     values = [_by_seed(cell) for cell in (*members, finetune, freeze)]
     seeds = sorted(set.intersection(*(set(found) for found in values)))
     if not seeds:
-        return _NONE, f"no seed that all {strengths}, finetune and freeze have"
+        return _NONE, f"no seed that all {strengths}, fine-tuning and freezing have"
     table = np.array([[found[seed] for found in values] for seed in seeds])  # (S, P + 2, 2)
     n, mean = len(seeds), table.mean(axis=0)
     if min(mean[-2, 0] - mean[-1, 0], mean[-1, 1] - mean[-2, 1]) < SMALLEST_SIDE:

@@ -13,9 +13,10 @@ from statistics import fmean
 
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.benchmark.runs.record import BASELINE
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.cost import consolidation_seconds, seconds_per_step, state_bits
-from palimpsest.reports.runs.cells import FINETUNE, Cell
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.statistics.limits import (
     ACCURACY,
@@ -132,7 +133,7 @@ def share_of(quantity: Quantity, cell: Cell, plain: Cell | None) -> Removed | No
     if quantity is not REMOVED:
         return None
     pairs = {}
-    if plain is not None and cell.variant.kind != FINETUNE:
+    if plain is not None and cell.variant.role != BASELINE:
         lost, others = per_seed(LOST, cell, None), per_seed(LOST, plain, None)
         for seed, own in lost.items():
             other = others.get(seed)

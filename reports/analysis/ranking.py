@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from palimpsest.benchmark.metrics import METRICS, added_metrics
+from palimpsest.benchmark.runs.record import BASELINE, Facts
 from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
-from palimpsest.reports.analysis.frontier import UPPER_BOUNDS
 from palimpsest.reports.analysis.measures import Measure, compare_measures, measure
 from palimpsest.reports.analysis.remarks.coincidence import twins
-from palimpsest.reports.runs.cells import FINETUNE, Variant
+from palimpsest.reports.runs.cells import Variant
 from palimpsest.reports.statistics.holm import holm
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.statistics.pairs import PairedComparison, Runs
@@ -32,10 +32,8 @@ class Ranked:
 
     Attributes:
         strategy: Its name.
-        kind: Its kind.
+        facts: What others must know of it.
         variants: The strategy at its reported strengths, by scenario.
-        competes: Whether it is ranked and compared; ``False`` for the upper bounds independent
-            and joint, which share no parameters or see all data at once.
         mean: Mean over scenarios of the mean over seeds; of forgetting reduction the ratio of
             means (``reports/analysis/measures.py``).
         reason: Why there is no mean, where that is known.
@@ -43,23 +41,27 @@ class Ranked:
         median: Median over all runs x scenarios; likewise.
         rank: Average rank over seeds and scenarios, 1 is best; ``None`` where the strategy does
             not compete or has no value in some scenario.
-        against_finetune: This row minus fine-tuning; ``None`` where it is fine-tuning or does not
+        against_baseline: This row minus fine-tuning; ``None`` where it is fine-tuning or does not
             compete, or there is no fine-tuning.
         against_best: This row minus the best one; ``None`` where it is (one of) the best or does
             not compete, or there is none.
     """
 
     strategy: str
-    kind: str
+    facts: Facts
     variants: dict[str, Variant]
-    competes: bool
     mean: Estimate
     reason: str | None
     iqm: Estimate
     median: Estimate
     rank: float | None
-    against_finetune: PairedComparison | None
+    against_baseline: PairedComparison | None
     against_best: PairedComparison | None
+
+    @property
+    def competes(self) -> bool:
+        """Whether it is ranked and compared, and no upper bound."""
+        return not self.facts.is_bound
 
     @property
     def label(self) -> str:
@@ -76,7 +78,7 @@ class Standing:
         scenarios: Over which scenarios.
         metric: Which metric.
         rows: Competing strategies from the best mean to the worst, then the upper bounds.
-        finetune: Name of the row that is fine-tuning.
+        baseline: Name of the row that is fine-tuning.
         best: Names of the competing rows with the best mean; several if their means are equal.
             They were found on the same runs as the comparisons with them, see ``_to_best``.
         identical: The best, grouped by runs that are the same bit for bit.
@@ -89,7 +91,7 @@ class Standing:
     scenarios: tuple[str, ...]
     metric: str
     rows: tuple[Ranked, ...]
-    finetune: str | None
+    baseline: str | None
     best: tuple[str, ...]
     identical: tuple[tuple[str, ...], ...]
     pairs: int
@@ -137,7 +139,7 @@ def ranking_frame(standings: Sequence[Standing]) -> pd.DataFrame:
     reported at: ``1000 (3 of 5 seeds), 1e4 (2)``; of several scenarios joined by ``; ``), best
     (whether it is one of the best), rank, n; mean, iqm and median, each with ``_low`` and
     ``_high``; reason (why there is no mean); and for the comparison with fine-tuning
-    ``difference_finetune`` (with ``_low`` and ``_high``), pairs, seeds (of these), p, p_holm,
+    ``difference_baseline`` (with ``_low`` and ``_high``), pairs, seeds (of these), p, p_holm,
     effect, rank_biserial and improvement (with its ends), and the same with ``_best``.
     Empty where there is none.
     """
@@ -166,11 +168,11 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     names = [row.strategy for row in placed]
     # All of equal ones: neither rounding nor the alphabet decides.
     best = tuple(row.strategy for row in placed if _rounded(row) == _rounded(placed[0]))
-    finetune = next((row.strategy for row in rows if row.kind == FINETUNE), None)
+    baseline = next((row.strategy for row in rows if row.facts.role == BASELINE), None)
     ranks = rank({name: _turned(found[name].by_seed, sign) for name in names})
     groups = twins({name: [by_name[name][s].reported for s in scenarios] for name in names})
-    against_finetune = _to_finetune(
-        {row.strategy: found[row.strategy] for row in rows if row.competes}, finetune
+    against_baseline = _to_baseline(
+        {row.strategy: found[row.strategy] for row in rows if row.competes}, baseline
     )
     pairs = len(groups) * (len(groups) - 1) // 2
     against_best = _to_best({name: found[name] for name in names}, best, groups, pairs)
@@ -178,28 +180,27 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
         replace(
             row,
             rank=ranks.average.get(row.strategy),
-            against_finetune=_improved(against_finetune.get(row.strategy), sign),
+            against_baseline=_improved(against_baseline.get(row.strategy), sign),
             against_best=_improved(against_best.get(row.strategy), sign),
         )
         for row in rows
     )
     alike = [tuple(name for name in best if name in group) for group in groups]
     identical = tuple(names for names in alike if names)
-    return Standing(scenarios, metric, complete, finetune, best, identical, pairs, ranks, left_out)
+    return Standing(scenarios, metric, complete, baseline, best, identical, pairs, ranks, left_out)
 
 
 def _row(
     name: str, own: Mapping[str, Choice], scenarios: tuple[str, ...], found: Measure
 ) -> Ranked:
     variants = {s: cell.variant for s in scenarios if (cell := own[s].reported) is not None}
-    kind = own[scenarios[0]].kind
-    competes = kind not in UPPER_BOUNDS
+    facts = own[scenarios[0]].facts
     mean = found.estimate()
     reason = found.reason if mean.value is None else None
-    return Ranked(name, kind, variants, competes, mean, reason, *found.middle(), None, None, None)
+    return Ranked(name, facts, variants, mean, reason, *found.middle(), None, None, None)
 
 
-def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, PairedComparison]:
+def _to_baseline(found: Mapping[str, Measure], other: str | None) -> dict[str, PairedComparison]:
     """Compare with fine-tuning; its p-values are the family of Holm's correction."""
     if other is None:
         return {}
@@ -298,7 +299,7 @@ def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
     yield "scenario", "; ".join(standing.scenarios)
     yield "metric", standing.metric
     yield "strategy", row.strategy
-    yield "kind", row.kind
+    yield "kind", row.facts.name
     yield "strengths", "; ".join(strengths) if any(strengths) else ""
     yield "best", row.strategy in standing.best
     yield "rank", row.rank
@@ -306,7 +307,7 @@ def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
     for name, estimate in (("mean", row.mean), ("iqm", row.iqm), ("median", row.median)):
         yield from _ends(name, estimate)
     yield "reason", row.reason
-    for name, found in (("finetune", row.against_finetune), ("best", row.against_best)):
+    for name, found in (("baseline", row.against_baseline), ("best", row.against_best)):
         yield from _ends(f"difference_{name}", found.difference if found else None)
         yield f"pairs_{name}", found.difference.n if found else None
         for field in ("seeds", "p", "p_holm", "effect", "rank_biserial"):

@@ -13,10 +13,11 @@ import pandas as pd
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics.search import Rows, by_epoch
+from palimpsest.benchmark.runs.record import BASELINE
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.ground_truth import Truth, ranking_of, truth_of
 from palimpsest.reports.analysis.quantities import Quantity, quantity_named
-from palimpsest.reports.runs.cells import FINETUNE, Cell
+from palimpsest.reports.runs.cells import Cell
 
 FORGETTING, GAIN, END = "visit_forgetting", "visit_gain", "visited_error"
 
@@ -141,7 +142,7 @@ def truth_for(cells: Sequence[Cell], searches: Sequence[Cell]) -> tuple[str, Tru
     found = [
         cell
         for cell in cells
-        if cell.variant.kind == FINETUNE and cell.done and _alone(cell.done[0], searches[0].done[0])
+        if cell.variant.role == BASELINE and cell.done and _alone(cell.done[0], searches[0].done[0])
     ]
     for cell in sorted(found, key=lambda cell: -_settings(cell.done[0]).get("steps", 0)):
         try:

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from palimpsest.benchmark.metrics import AVERAGE, NEGLIGIBLE
+from palimpsest.benchmark.runs.record import BASELINE, Facts
 from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
 from palimpsest.reports.analysis.choosing.coarseness import gaps
-from palimpsest.reports.analysis.frontier import UPPER_BOUNDS
 from palimpsest.reports.analysis.measures import Means, measure
 from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
 from palimpsest.reports.analysis.remarks.coincidence import twins
-from palimpsest.reports.runs.cells import FINETUNE, Cell, by_scenario
+from palimpsest.reports.runs.cells import Cell, by_scenario
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.statistics.limits import of_difference
 from palimpsest.reports.statistics.pairs import paired_difference
@@ -67,7 +67,7 @@ class Contender:
 
     Attributes:
         strategies: Their names; mostly one.
-        kinds: Their kinds.
+        facts: What others must know of each.
         at: The strengths at which it is reported, in words; empty where it has none.
         average: Its average accuracy.
         marks: What weakens its numbers, in few words each.
@@ -75,7 +75,7 @@ class Contender:
     """
 
     strategies: tuple[str, ...]
-    kinds: tuple[str, ...]
+    facts: tuple[Facts, ...]
     at: str
     average: Estimate
     marks: tuple[str, ...]
@@ -89,7 +89,7 @@ class Contender:
     @property
     def competes(self) -> bool:
         """Whether it is judged; ``False`` for what is an upper bound and nothing else."""
-        return any(kind not in UPPER_BOUNDS for kind in self.kinds)
+        return any(not facts.is_bound for facts in self.facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +111,12 @@ class Verdicts:
 
     @property
     def reference(self) -> str:
-        """The name of the baseline: fine-tuning's where others are the same computation."""
+        """The name of what others are compared with: fine-tuning's where several are the same."""
         if self.baseline is None:
             return ""
         one = self.contenders[self.baseline]
-        return one.strategies[one.kinds.index(FINETUNE) if FINETUNE in one.kinds else 0]
+        roles = [facts.role for facts in one.facts]
+        return one.strategies[roles.index(BASELINE) if BASELINE in roles else 0]
 
 
 def verdicts(choices: Sequence[Choice], cells: Sequence[Cell]) -> list[Verdicts]:
@@ -186,7 +187,7 @@ def _verdicts(scenarios: tuple[str, ...], choices: Sequence[Choice], marks: _Mar
         for one in placed
         for other in placed
     }
-    plain = [place for place in placed if FINETUNE in found[place].kinds]
+    plain = [p for p in placed if any(facts.role == BASELINE for facts in found[p].facts)]
     return Verdicts(scenarios, tuple(found), judgements, next(iter([*plain, *placed]), None))
 
 
@@ -215,7 +216,7 @@ def _contender(
 ) -> Contender:
     first = own[0]
     reported = {s: first[s].reported if s in first else None for s in scenarios}
-    kinds = tuple(next(iter(each.values())).kind for each in own)
+    facts = tuple(next(iter(each.values())).facts for each in own)
     average = measure(reported, AVERAGE).estimate()
     at = ""
     if len(scenarios) == 1 and (cell := reported[scenarios[0]]) is not None:
@@ -228,7 +229,7 @@ def _contender(
         mark if len(scenarios) == 1 else f"{mark} in {_counted(dict.fromkeys(where))}"
         for mark, where in marked.items()
     ]
-    return Contender(names, kinds, at, average, tuple(written), reason)
+    return Contender(names, facts, at, average, tuple(written), reason)
 
 
 def _counted(scenarios: Collection[str]) -> str:
@@ -238,7 +239,7 @@ def _counted(scenarios: Collection[str]) -> str:
 def _marks(choice: Choice, members: Sequence[Cell], losses: Sequence[Breakdown]) -> Iterator[str]:
     """Say what weakens a strategy's numbers, among all cells of its scenario."""
     if choice.open_end is not None and choice.variant is not None:
-        yield f"the {choice.open_end} {choice.variant.dial} tried"
+        yield f"the {choice.open_end} {choice.variant.dial.name} tried"
     elif gaps(choice):  # at an end of the grid, the mark above says more
         yield "coarse grid"
     if choice.is_optimistic:

@@ -78,7 +78,7 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
         bar.ax.spines[:].set_visible(False)
         return figure
 
-    dial = dial_of(cell.variant for cell in cells).many
+    dial = dial_of(cell.variant for cell in cells).plural
     return Plot(
         name,
         "Accuracy matrices",

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from palimpsest.benchmark.suites.spec import STRENGTH
+from palimpsest.benchmark.runs.record import STRENGTH, Dial
 from palimpsest.reports.analysis.frontier import Frontiers, Point
 from palimpsest.reports.figures.drawing.breakdown_marks import draw_margin, marked
 from palimpsest.reports.figures.drawing.canvas import MARKER, WIDTH, Margins, canvas, titled
@@ -29,7 +29,6 @@ from palimpsest.reports.figures.drawing.points import (
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.figures.overlap import keep_visible, nested
 from palimpsest.reports.runs.cells import Variant, dial_of
-from palimpsest.reports.wording.dials import Dial
 
 _NAME = 42  # letters per line of a name in the legend
 
@@ -39,10 +38,11 @@ _ALONE, _SEVERAL, _ROW = 4.2, 2.9, 0.3
 
 def _how(dial: Dial) -> str:
     """Return what a caption says of every plane."""
-    near = ", near fine-tuning" if dial.one == STRENGTH else ""
+    near = ", near fine-tuning" if dial == STRENGTH else ""
+    low, high = dial.adjectives
     return (
-        f"Each line goes through the {dial.many} of a strategy, light ({dial.low}{near}) to dark "
-        f"({dial.high}). {SPREAD} Hollow points are dominated: another variant is at least as good "
+        f"Each line goes through the {dial.plural} of a strategy, light ({low}{near}) to dark "
+        f"({high}). {SPREAD} Hollow points are dominated: another variant is at least as good "
         "in both. Points that coincide are drawn inside one another."
     )
 
@@ -155,7 +155,7 @@ def plane_plot(
 
     dial = dial_of(variant for plane in planes for variant in plane.found.variants)
     lost = (
-        f" {marked(dial)} A strategy has no point at such a {dial.one}."
+        f" {marked(dial)} A strategy has no point at such a {dial.name}."
         if any(plane.lost for plane in planes)
         else ""
     )

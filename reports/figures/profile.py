@@ -69,7 +69,7 @@ def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style], name: 
         name,
         "Performance profiles",
         f"The share of a strategy’s runs whose {metric.title} ({metric.meaning}) is above τ, at "
-        f"the {dial.many} that were chosen on validation data. A line that is higher everywhere "
+        f"the {dial.plural} that were chosen on validation data. A line that is higher everywhere "
         "belongs to the better strategy; where lines cross, it depends on how much a run must "
         f"reach.{weight} Bands are 95 % intervals over seeds for each τ by itself, from "
         f"{FEWEST_SEEDS} seeds on; where all runs agree, a band has no width.",

@@ -45,7 +45,7 @@ def ranking_plot(
         return None
     strategies = [row.strategy for row in standings[0].rows]
     labels = [row.label for row in standings[0].rows]
-    dial = dial_of(v for row in standings[0].rows for v in row.variants.values()).many
+    dial = dial_of(v for row in standings[0].rows for v in row.variants.values()).plural
     tall = max(_ROW, 0.06 + _LINE * lines_of(labels, _NAME)) * len(strategies)
 
     def draw() -> Figure:

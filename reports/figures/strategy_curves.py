@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from palimpsest.benchmark.runs.record import BASELINE, JOINT
 from palimpsest.reports.figures.curves import (
     draw_curves,
     mark_phases,
@@ -23,7 +24,7 @@ from palimpsest.reports.figures.drawing.panels import Panel, average, panels
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.rows import rows_of
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.runs.cells import FINETUNE, JOINT, Cell, Variant, dial_of
+from palimpsest.reports.runs.cells import Cell, Variant, dial_of
 from palimpsest.reports.runs.frames import curves_frame, numbered
 
 MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
@@ -73,7 +74,7 @@ def curves_rows(cells: Sequence[Cell]) -> list[CurvesRow]:
     shown = [
         cell
         for cell in cells
-        if cell.variant.kind != JOINT
+        if cell.variant.role != JOINT
         and any(curve["steps"] for record in cell.done for curve in record.curves)
     ]
     return compared_rows(shown)
@@ -85,7 +86,7 @@ def compared_rows(shown: Sequence[Cell]) -> list[CurvesRow]:
     Args:
         shown: Of one scenario.
     """
-    plain = [cell for cell in shown if cell.variant.kind == FINETUNE]
+    plain = [cell for cell in shown if cell.variant.role == BASELINE]
     rows = rows_of(shown) if shown else []
     return [_row(own, plain if len(rows) > 1 and not set(plain) & set(own) else []) for own in rows]
 
@@ -146,12 +147,12 @@ def strategy_curves_plot(
         return figure
 
     dial = dial_of(c.variant for c in shown)
-    joint = len(shown) < len(cells) and any(c.variant.kind == JOINT for c in cells)
+    joint = len(shown) < len(cells) and any(c.variant.role == JOINT for c in cells)
     return CurvesPlot(
         name,
         "Curves",
-        f"Test accuracy during training: means; bands are {BANDS}. {dial.many.capitalize()} run "
-        f"from light ({dial.low}) to dark ({dial.high}). Where lines coincide, "
+        f"Test accuracy during training: means; bands are {BANDS}. {dial.plural.capitalize()} run "
+        f"from light ({dial.adjectives[0]}) to dark ({dial.adjectives[1]}). Where lines coincide, "
         "the lower ones are wider."
         + (" Joint training has no order of models, so it has no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",

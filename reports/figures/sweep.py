@@ -88,12 +88,12 @@ def sweep_plot(
     dial = dial_of(tried.cell.variant for choice in swept for tried in choice.tried)
     return Plot(
         name,
-        f"How much depends on the {dial.one}",
-        f"The wide vertical lines mark the {dial.many} at which the strategy is reported, darker "
+        f"How much depends on the {dial.name}",
+        f"The wide vertical lines mark the {dial.plural} at which the strategy is reported, darker "
         f"for more seeds: {crossed(dial)}, which is {rule(dial)}. Test accuracies show what other "
-        f"{dial.many} would have given; they play no part in the choice. "
+        f"{dial.plural} would have given; they play no part in the choice. "
         f"{SPREAD}{f' {marked(dial)}' if losses else ''}",
-        f"Validation and test accuracy over {dial.many} in {choices[0].scenario}, for "
+        f"Validation and test accuracy over {dial.plural} in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),
         draw,
@@ -194,7 +194,7 @@ def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> N
     title = ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
     note(Mark((choice.strategy,)), ax)
     note_names([choice.strategy], [title], [choice.strategy])
-    ax.set_xlabel(variants[0].dial)
+    ax.set_xlabel(variants[0].dial.name)
     ax.grid(visible=False, axis="x")
 
 

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 _TEXTS = {
     "device", "dial", "error", "key", "kind", "metric", "reason", "scenario", "started", "status",
-    "strategy", "suite", "test_best", "test_finetune", "variant",
+    "strategy", "suite", "variant",
 }  # fmt: skip
 """Columns of text, by name; other columns that have no value at all are of numbers."""
 

@@ -54,7 +54,7 @@ def run_columns(cells: Sequence[Cell]) -> list[RunColumn]:
     shown = columns([*MAIN, *(metric.name for metric in added_metrics())], records)
     applicable = columns(METRICS, records)
     suites = {record.suite for record in records}
-    dial = dial_of(cell.variant for cell in cells).one
+    dial = dial_of(cell.variant for cell in cells).name
     metrics = [
         RunColumn(
             name, _kind(metric), *((metric.title, metric.unit) if name in shown else ("", ""))
@@ -114,7 +114,7 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
         "columns": [[column.name, column.kind] for column in found],
         "texts": list(texts),
         "rows": rows,
-        "dials": {v.strategy: v.dial for v in (cell.variant for cell in cells) if v.setting},
+        "dials": {v.strategy: v.dial.name for v in (cell.variant for cell in cells) if v.setting},
         "strengths": [[strength, strength_text(strength)] for strength in sorted(strengths)],
     }
 

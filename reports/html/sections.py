@@ -151,7 +151,7 @@ def _overall(
             "What was compared, and how far can it be trusted?",
             "Summary",
             f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has "
-            f"several {dial.many}, each half of the seeds is reported at the one that was chosen "
+            f"several {dial.plural}, each half of the seeds is reported at the one that was chosen "
             "on validation data of the other half; the numbers are of test data. Intervals of two "
             "strategies that overlap do not show that the strategies are equal: runs with the same "
             "seed are paired.",
@@ -161,7 +161,7 @@ def _overall(
             "ranking",
             "Which strategy is best, and how sure is that?",
             "Ranking",
-            f"Each half of a strategy’s seeds is reported at the {dial.one} that was chosen on "
+            f"Each half of a strategy’s seeds is reported at the {dial.name} that was chosen on "
             "validation data of the other half, so that no run affects the choice for itself. "
             "Differences are paired by seed, and so is their test, the t-test of whole seeds that "
             "the interval inverts: p is below 0.05 where the interval of the difference excludes "
@@ -205,7 +205,7 @@ def _details(
             "protection",
             "What does protection cost?",
             "Price of protection",
-            f"How much the earlier models keep and the new ones reach at other {dial.many}. The "
+            f"How much the earlier models keep and the new ones reach at other {dial.plural}. The "
             "plane is above, with the answer. Earlier models are all but the last, new models all "
             "but the first.",
             _each(
@@ -232,7 +232,7 @@ def _details(
             "models",
             "Which model loses how much?",
             "Model by model",
-            f"Every {dial.one}, chosen or not. Where only some seeds have a value, their number "
+            f"Every {dial.name}, chosen or not. Where only some seeds have a value, their number "
             "stands behind it; a dash where none has.",
             _each(
                 scenarios,
@@ -392,7 +392,7 @@ def _filled(frontier: Frontier, *, unequal: bool) -> str:
     area = frontier.hypervolume
     if area.value is None:
         return ""
-    dial = dial_of(point.variant for point in frontier.points).one
+    dial = dial_of(point.variant for point in frontier.points).name
     with_what = f" with {several(frontier.budget, dial)}" if unequal else ""
     return f" (fills {percent(area.value)} %{with_what})"
 

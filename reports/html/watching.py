@@ -9,13 +9,10 @@ from typing import Any
 from markupsafe import Markup
 
 from palimpsest.benchmark.store.store import ActiveJob, Record, SuiteProcess
-from palimpsest.reports.figures.drawing.colors import colors, identity
+from palimpsest.reports.figures.drawing.colors import Identity, colors, identity
 from palimpsest.reports.html.environment import digest, environment, text_of
 from palimpsest.reports.runs.cells import Variant
 from palimpsest.reports.wording.words import several, whole_seconds
-
-Strategies = frozenset[tuple[str, str]]
-"""Kinds and names of strategies, which decide their colours."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def state(
     *,
     now: float,
     living: Collection[str],
-    known: Strategies = frozenset(),
+    known: Collection[Identity] = (),
 ) -> dict[str, Any]:
     """Return what is under way, as JSON for ``templates/watch.js``.
 
@@ -67,7 +64,7 @@ def state(
         failed: Runs that failed, the last one first.
         now: Unix time, in seconds.
         living: The ids of the processes that are still at work.
-        known: The strategies of the report, so that the colours are the same.
+        known: Those of the strategies of the report, so that the colours are the same.
 
     Returns:
         ``processes``: each with ``id``, ``state`` (running, interrupted or stopped), ``done``,
@@ -76,7 +73,7 @@ def state(
         ``key``, ``label``, ``kind`` and ``message``.
     """
     jobs = [job for process in processes for job in process.jobs]
-    looks = colors(identity(*each) for each in {*known, *((j.kind, j.strategy) for j in jobs)})
+    looks = colors([*known, *(identity(job.facts, job.strategy) for job in jobs)])
     return {
         "processes": [_process(process, now, process.id in living, looks) for process in processes],
         "failures": [_failure(record) for record in failed],
@@ -84,7 +81,7 @@ def state(
 
 
 def _process(
-    process: SuiteProcess, now: float, living: bool, looks: dict[str, str]
+    process: SuiteProcess, now: float, living: bool, looks: dict[Identity, str]
 ) -> dict[str, Any]:
     last = process.heartbeat if process.ended is None else process.ended
     still = "running" if living else "stopped"
@@ -102,13 +99,13 @@ def _process(
     }
 
 
-def _job(job: ActiveJob, now: float, looks: dict[str, str]) -> dict[str, Any]:
-    variant = Variant(job.strategy, job.kind, job.strength, job.dial)
+def _job(job: ActiveJob, now: float, looks: dict[Identity, str]) -> dict[str, Any]:
+    variant = Variant(job.strategy, job.facts, job.strength)
     more = f" and {several(job.runs - 1, 'more run')}" if job.runs > 1 else ""
     return {
         "key": job.key,
         "label": f"{_label(job.scenario, variant, job.seed)}{more}",
-        "color": looks[identity(job.kind, job.strategy)],
+        "color": looks[identity(job.facts, job.strategy)],
         "runs": job.runs,
         "fraction": job.fraction,
         "since": whole_seconds(max(0.0, now - job.started)),
@@ -117,8 +114,7 @@ def _job(job: ActiveJob, now: float, looks: dict[str, str]) -> dict[str, Any]:
 
 
 def _failure(record: Record) -> dict[str, str]:
-    spec = record.spec.strategy
-    variant = Variant(record.strategy, spec.kind, record.strength, spec.dial)
+    variant = Variant(record.strategy, record.facts, record.strength)
     return {
         "key": f"{record.key} {record.started}",
         "label": _label(record.scenario, variant, record.seed),
@@ -131,6 +127,6 @@ def _label(scenario: str, variant: Variant, seed: int) -> str:
     return f"{scenario}, {variant.label}, seed {seed}"
 
 
-def strategies_of(records: Iterable[Record]) -> Strategies:
-    """Return the kinds and names of the strategies of some runs."""
-    return frozenset((record.spec.strategy.kind, record.strategy) for record in records)
+def identities(records: Iterable[Record]) -> frozenset[Identity]:
+    """Return what decides the colours of the strategies of some runs."""
+    return frozenset(identity(record.facts, record.strategy) for record in records)

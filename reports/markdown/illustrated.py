@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.runs.record import BASELINE, LIMIT
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, label
 from palimpsest.reports.analysis.digitized import Given, digitized_curves
@@ -19,7 +20,7 @@ from palimpsest.reports.figures.scenario_curves import ScenarioColumn, scenario_
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.markdown.study import Labels, Study
-from palimpsest.reports.runs.cells import FINETUNE, FREEZE, Cell
+from palimpsest.reports.runs.cells import Cell
 
 
 class IllustratedStudy(Study):
@@ -31,7 +32,7 @@ class IllustratedStudy(Study):
     Args:
         records: The suite's runs.
         catalog: The same runs as cells.
-        strategies: Kinds and names of all strategies of the page.
+        styles: Of the strategies of the page.
         album: Collects the figures.
     """
 
@@ -39,11 +40,11 @@ class IllustratedStudy(Study):
         self,
         records: Sequence[Record],
         catalog: Catalog,
-        strategies: Collection[tuple[str, str]],
+        styles: Styles,
         album: Album,
     ) -> None:
         super().__init__(records, catalog)
-        self._styles = Styles(strategies)
+        self._styles = styles
         self._album = album
 
     def curves(
@@ -122,7 +123,7 @@ class IllustratedStudy(Study):
             axis: The label of the axis of numbers.
             reference: Values that were read off a published figure, drawn as points: by quantity
                 and variant (or label of a series),
-                ``{"first_after": {"finetune": {1: 82, 2: 76}}}``, in the unit of the panel.
+                ``{"first_after": {"wpl@1e4": {1: 82, 2: 76}}}``, in the unit of the panel.
             labels: Other names for variants, strategies, series and quantities.
         """
         labels, reference = labels or {}, reference or {}
@@ -167,7 +168,7 @@ class IllustratedStudy(Study):
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
         beside = Levels(beside.cells, beside.styles, points)
         said = f"{caption} {chosen}".strip()
-        plot = lines_plot(lines, asked, self._finetune, beside, axis, name, said)
+        plot = lines_plot(lines, asked, self._baseline, beside, axis, name, said)
         return self._album.add(plot)
 
     def map(
@@ -237,7 +238,7 @@ class IllustratedStudy(Study):
             ends = [
                 cell
                 for cell in self._catalog.scenario(scenario)
-                if cell.variant.kind in {FINETUNE, FREEZE} and cell not in own
+                if cell.variant.role in {BASELINE, LIMIT} and cell not in own
             ]
             planes.append(Plane(labels.get(scenario, scenario), frontiers([*own, *ends])))
             shown += [*own, *ends]

@@ -12,7 +12,7 @@ from palimpsest.reports.analysis.choosing.equal_gain import at_equal_gain
 from palimpsest.reports.analysis.choosing.variants import label
 from palimpsest.reports.analysis.ground_truth import Truth, truth_of
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
-from palimpsest.reports.figures.drawing.colors import colors
+from palimpsest.reports.figures.drawing.colors import Identity, colors
 from palimpsest.reports.figures.drawing.style import Style, Styles
 from palimpsest.reports.figures.gains import Way, gains_plot
 from palimpsest.reports.figures.true_ranking import true_ranking_plot
@@ -21,7 +21,7 @@ from palimpsest.reports.markdown.number import Number
 from palimpsest.reports.markdown.ranked import RankedStudy
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.markdown.study import RATIO, Labels
-from palimpsest.reports.runs.cells import FINETUNE, Cell
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import mean_estimate
 from palimpsest.reports.statistics.pairs import compare_pairs
 
@@ -41,19 +41,22 @@ class EqualGain(NamedTuple):
 class SearchStudy(RankedStudy):
     """The runs of one suite, with what only searches have.
 
-    Where variants are listed, one of another scenario is a pair: ``["slow", "finetune"]``. It is
-    called ``slow: finetune``, which ``labels`` can rename like any other; labels of its parts
+    Where variants are listed, one of another scenario is a pair: ``["slow", "wpl@1"]``. It is
+    called ``slow: wpl@1``, which ``labels`` can rename like any other; labels of its parts
     count, too.
     """
 
-    def truth(self, scenario: str, variant: str = FINETUNE) -> Truth:
+    def truth(self, scenario: str, variant: str = "") -> Truth:
         """Return what architectures are worth, from a scenario that trains each alone.
 
         Args:
             scenario: Its name; of the family ``architecture_search``, with ``shared: false``.
-            variant: As it is written.
+            variant: As it is written; fine-tuning where it is empty.
         """
-        return truth_of(self._catalog.cell(scenario, variant).done)
+        cell = self._catalog.cell(scenario, variant) if variant else self._baseline(scenario)
+        if cell is None:
+            raise UserError(f"{scenario!r} has no runs of fine-tuning; say which variant=")
+        return truth_of(cell.done)
 
     def ranking(
         self,
@@ -206,7 +209,7 @@ class SearchStudy(RankedStudy):
             scenario: Its name.
             strategies: With all their strengths.
             series: More lines by their names, each with its variants, such as plain training with
-                several learning rates: ``{"learning rate": [["slow", "finetune"], "finetune"]}``.
+                several learning rates: ``{"learning rate": [["slow", "wpl@1"], "wpl@1"]}``.
             labels: Other names for scenarios, variants, strategies and series. Beside a point of
                 a series stands the label of its scenario, if there is one, else that of its
                 variant.
@@ -228,7 +231,7 @@ class SearchStudy(RankedStudy):
 
     def _lines(self, scenario: str, variants: Sequence[Written]) -> dict[str, Cell]:
         if not variants:
-            raise UserError("give the variants to show, such as variants=['finetune', 'wpl@1']")
+            raise UserError("give the variants to show, such as variants=['wpl@1', 'wpl@10']")
         return dict(self._place(scenario, written) for written in variants)
 
     def _shown(
@@ -269,11 +272,13 @@ class SearchStudy(RankedStudy):
 
 def _own_styles(lines: Mapping[str, Cell]) -> dict[str, Style]:
     """Styles for lines that differ in more than their strategy: colours by their names."""
-    found = colors(f"line: {key}" for key in lines)
+    found = colors(Identity(f"line: {key}") for key in lines)
     markers = Styles().of(lines)
     return {
         key: Style(color, "-", markers[key].marker, color)
-        for key, color in zip(lines, (found[f"line: {key}"] for key in lines), strict=True)
+        for key, color in zip(
+            lines, (found[Identity(f"line: {key}")] for key in lines), strict=True
+        )
     }
 
 

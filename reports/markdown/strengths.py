@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from palimpsest.benchmark.runs.record import Dial
 from palimpsest.reports.analysis.choosing.choice import Mixed, strengths_text
 from palimpsest.reports.analysis.choosing.variants import CHOSEN, label
 from palimpsest.reports.runs.cells import Cell, dial_of
-from palimpsest.reports.wording.dials import Dial
 from palimpsest.reports.wording.numbers import strength_text
 from palimpsest.reports.wording.words import joined, several
 
@@ -45,12 +45,12 @@ def chosen_strengths(cells: Mapping[str, Mapping[str, Cell]], labels: Mapping[st
         (text,) = places
     else:
         text = "; ".join(f"{joined(names)}: {text}" for text, names in places.items())
-    return f"{dial.many.capitalize()}, chosen on validation data: {text}."
+    return f"{dial.plural.capitalize()}, chosen on validation data: {text}."
 
 
 def _strength(cell: Cell, dial: Dial) -> str:
     variant = cell.variant
-    name = "" if dial_of([variant]) == dial else f"{variant.dial} "
+    name = "" if dial_of([variant]).name == dial.name else f"{variant.dial.name} "
     if not isinstance(variant, Mixed):
         text = strengths_text(variant)
         return f"{name}{text}" if text else ""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.runs.record import BASELINE, LIMIT
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis import shape
 from palimpsest.reports.analysis.capacity import least_free
@@ -28,7 +29,7 @@ from palimpsest.reports.analysis.quantities import (
 )
 from palimpsest.reports.formats.markdown import markdown
 from palimpsest.reports.markdown.number import Number
-from palimpsest.reports.runs.cells import FINETUNE, FREEZE, Cell
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.clock import elapsed, most_at_once
 from palimpsest.reports.runs.probes import recorded
 from palimpsest.reports.runs.provenance import seeds
@@ -397,16 +398,15 @@ class Study:
             shares: The levels: shares of fine-tuning's loss that are removed.
         """
         members = self._catalog.scenario(scenario)
-        ends = {cell.variant.kind: cell for cell in members if cell.variant.strength is None}
-        first = [ends[FINETUNE]] if FINETUNE in ends else []
-        last = [ends[FREEZE]] if FREEZE in ends else []
+        ends = {cell.variant.role: [cell] for cell in members if cell.variant.strength is None}
+        first, last = ends.get(BASELINE, []), ends.get(LIMIT, [])
         own, others = (
             [*first, *self._catalog.strategy(scenario, name), *last] for name in (strategy, other)
         )
         if not first:
             raise UserError(
                 f"a comparison at equal stability needs fine-tuning, but {scenario!r} has no runs "
-                "of it; add finetune to the suite"
+                "of it; add it to the suite"
             )
         return [
             StabilityLevel(
@@ -448,18 +448,18 @@ class Study:
             for written in variants or self.variants(scenario)
         ]
         columns = [name if name == STRENGTH else quantity_named(name) for name in quantities]
-        return markdown(results_table(rows, columns, self._finetune, labels or {}))
+        return markdown(results_table(rows, columns, self._baseline, labels or {}))
 
-    def _finetune(self, scenario: str) -> Cell | None:
+    def _baseline(self, scenario: str) -> Cell | None:
         """Fine-tuning's runs, if there are any."""
         members = self._catalog.scenario(scenario)
-        return next((cell for cell in members if cell.variant.kind == FINETUNE), None)
+        return next((cell for cell in members if cell.variant.role == BASELINE), None)
 
     def _plain(self, scenario: str, quantity: Quantity) -> Cell | None:
-        found = self._finetune(scenario)
+        found = self._baseline(scenario)
         if found is None and (quantity.paired or quantity is REMOVED):
             raise UserError(
                 f"{quantity.name!r} compares with fine-tuning, but {scenario!r} has no runs of it; "
-                "add finetune to the suite"
+                "add it to the suite"
             )
         return found

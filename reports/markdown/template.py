@@ -1,7 +1,8 @@
 """The template of a page: Markdown with Jinja2, and variables in front of it.
 
 A template may begin with a block of YAML between two lines ``---``; its keys are variables of
-the page, for numbers from elsewhere, such as those read off a paper's figures. The rest is
+the page, for numbers from elsewhere, such as those read off a paper's figures. ``alike`` lists
+strategies that have the colour of their kind in figures, not one of their own. The rest is
 Markdown, in which ``suite(NAME, ...)`` gives the runs of a suite, or of several (see
 ``study.Study`` and, for figures, ``illustrated.IllustratedStudy`` and ``searches.SearchStudy``):
 
@@ -9,7 +10,7 @@ Markdown, in which ``suite(NAME, ...)`` gives the runs of a suite, or of several
     paper: {k3: 63}
     ---
     {% set s = suite("shared_layers") %}
-    A is at {{ s.value("k3", "finetune", "first_after") }} % after B; the paper has {{ paper.k3 }}.
+    A is at {{ s.value("k3", "wpl@1e4", "first_after") }} % after B; the paper has {{ paper.k3 }}.
 
 Other functions: ``rows(PATH)`` gives the rows of a CSV file beside the template
 (``csv_rows.read_rows``), ``folded(SUMMARY, TEXT)`` text that the reader can unfold
@@ -22,7 +23,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,6 +38,7 @@ from palimpsest.benchmark.files.writing import Kind
 from palimpsest.benchmark.files.yaml_text import YAMLTextError, load
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.figures.drawing.style import Styles
 from palimpsest.reports.formats.markdown import folded
 from palimpsest.reports.formats.svg import START
 from palimpsest.reports.markdown.album import Album
@@ -88,7 +90,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
         raise UserError(f"{template}: cannot be read ({reason}); name a template") from error
     variables, body = _front_matter(text, template)
     album = Album(PurePosixPath(folder))
-    studies = _Studies(records, album)
+    studies = _Studies(records, album, _alike(variables, template))
     intervals = Intervals()
     functions = {
         "suite": studies.suite,
@@ -121,11 +123,11 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
 class _Studies:
     """The suites of the stores, each prepared on first use."""
 
-    def __init__(self, records: Sequence[Record], album: Album) -> None:
+    def __init__(self, records: Sequence[Record], album: Album, alike: Collection[str]) -> None:
         self._records: dict[str, list[Record]] = {}
         for record in records:
             self._records.setdefault(record.suite, []).append(record)
-        self._strategies = {(record.spec.strategy.kind, record.strategy) for record in records}
+        self._styles = Styles({(record.facts, record.strategy) for record in records}, alike)
         self._album = album
         self._made: dict[str, SearchStudy] = {}
 
@@ -156,7 +158,7 @@ class _Studies:
                     )
             cells = [cell for name in names for cell in group(self._records[name])]
             catalog = Catalog.of(together, cells)
-            self._made[together] = SearchStudy(own, catalog, self._strategies, self._album)
+            self._made[together] = SearchStudy(own, catalog, self._styles, self._album)
         return self._made[together]
 
 
@@ -176,6 +178,13 @@ def _front_matter(text: str, template: Path) -> tuple[Mapping[str, Any], str]:
     if not isinstance(variables, dict) or not all(isinstance(key, str) for key in variables):
         raise UserError(f"{template}: the front matter must be names with values, 'name: value'")
     return variables, "\n" * found[0].count("\n") + text[found.end() :]
+
+
+def _alike(variables: Mapping[str, Any], template: Path) -> Collection[str]:
+    found = variables.get("alike", [])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise UserError(f"{template}: alike is {found!r}, expected a list of names of strategies")
+    return found
 
 
 def _unknown(names: Mapping[str, Any]) -> type[StrictUndefined]:

@@ -15,20 +15,27 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from palimpsest.benchmark.runs.record import (
+    ALONE,
+    BASELINE,
+    JOINT,
+    LIMIT,
+    STRENGTH,
+    Dial,
+    Facts,
+    Role,
+)  # fmt: skip
 from palimpsest.benchmark.store.store import Record, SuiteNote
-from palimpsest.benchmark.suites.spec import STRENGTH
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.statistics.limits import limits_of
 from palimpsest.reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
-from palimpsest.reports.wording.dials import Dial, dial_named
 from palimpsest.reports.wording.numbers import strength_text
 from palimpsest.reports.wording.words import natural
 
-FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joint"
-REFERENCES = (FINETUNE, FREEZE, INDEPENDENT, JOINT)
-"""Kinds of strategies that serve as references, as ``spec`` names them."""
+_PLACE: Mapping[Role, int] = {BASELINE: 0, LIMIT: 2, ALONE: 3, JOINT: 4}
 
-_PLACE = {FINETUNE: 0, FREEZE: 2, INDEPENDENT: 3, JOINT: 4}
+_SEVERAL = Dial("dial value", "dial values")
+"""Dials of several names that stand together."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +44,35 @@ class Variant:
 
     Attributes:
         strategy: Its name in the suite, with settings added where it is ambiguous.
-        kind: What it is (``wpl``), whatever the suite calls it.
+        facts: What others must know of it.
         strength: The value of its dial, ``None`` where it has none.
-        dial: The name of its dial.
         place: Where it stands among the strategies of its suite; 0 where that is not known.
-        idle: The value of its dial at which it is fine-tuning, ``None`` if there is none.
     """
 
     strategy: str
-    kind: str
+    facts: Facts = field(repr=False, compare=False)
     strength: float | None = None
-    dial: str = STRENGTH
     place: int = field(default=0, compare=False)
-    idle: float | None = field(default=None, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """What it is (``wpl``), whatever the suite calls it."""
+        return self.facts.name
+
+    @property
+    def role(self) -> Role:
+        """What it is compared as."""
+        return self.facts.role
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether others are compared with it."""
+        return self.facts.is_reference
+
+    @property
+    def dial(self) -> Dial:
+        """What its values are values of."""
+        return self.facts.dial or STRENGTH
 
     @property
     def label(self) -> str:
@@ -59,7 +82,7 @@ class Variant:
     @property
     def setting(self) -> str:
         """``strength 1e4`` or ``rank 4``; empty where it has no dial."""
-        return "" if self.strength is None else f"{self.dial} {self.value}"
+        return "" if self.strength is None else f"{self.dial.name} {self.value}"
 
     @property
     def value(self) -> str:
@@ -74,16 +97,17 @@ class Variant:
         before ``v10``. Each goes from weak to strong.
         """
         weakest = float("-inf") if self.strength is None else self.strength
-        return _PLACE.get(self.kind, 1), self.place, natural(self.strategy), weakest
+        return _PLACE.get(self.role, 1), self.place, natural(self.strategy), weakest
 
 
 def dial_of(variants: Iterable[Variant]) -> Dial:
-    """Return what the dial of variants is called: a neutral word where they have several.
+    """Return the dial of variants: one with a neutral name where they have several.
 
     Args:
-        variants: Those without a dial do not count.
+        variants: Those without a dial do not count; where none has one, it is a strength.
     """
-    return dial_named(variant.dial for variant in variants if variant.setting)
+    found = {variant.dial.name: variant.dial for variant in variants if variant.setting}
+    return _SEVERAL if len(found) > 1 else next(iter(found.values()), STRENGTH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +183,7 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
     strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
     scenario_codes: dict[str, tuple[str | None, ...]] = {}
     plugins: dict[tuple[str, str], str | None] = {}
+    facts: dict[str, Facts] = {}
     rows = sorted(
         zip(records, scenario_of, strategy_of, strict=True), key=lambda row: row[0].started
     )
@@ -168,11 +193,11 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
         code = record.spec.code
         if code.scenario == scenario_codes[scenario]:
             plugins[scenario, strategy] = code.strategy[0]  # of all its strengths, the last one's
+        facts[strategy] = record.facts
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
-        own = record.spec.strategy
         place = strategies.get(record.strategy, 0)
-        variant = Variant(strategy, own.kind, record.strength, own.dial, place, own.idle)
+        variant = Variant(strategy, facts[strategy], record.strength, place)
         members.setdefault((scenario, variant), []).append(record)
     cells = [
         _cell(

@@ -14,15 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.metrics import METRICS, Matrix, reference_kinds
+from palimpsest.benchmark.metrics import METRICS, Matrix, reference_roles
+from palimpsest.benchmark.runs.record import Role
 from palimpsest.benchmark.store.archive import read_runs, read_suites
 from palimpsest.benchmark.store.store import Record, SuiteNote
 from palimpsest.reports.wording.words import joined
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves", "moments")
 
-_References = Mapping[str, Mapping[str, Mapping[str, Matrix]]]
-"""Accuracy matrices of reference runs: pairing -> kind -> store."""
+_References = Mapping[str, Mapping[Role, Mapping[str, Matrix]]]
+"""Accuracy matrices of reference runs: pairing -> role -> store."""
 
 
 @dataclass(frozen=True)
@@ -163,24 +164,24 @@ def _finished(stores: Iterable[Sequence[Record]]) -> Iterator[Record]:
 
 
 def _references(stores: Mapping[str, Sequence[Record]]) -> _References:
-    found: dict[str, dict[str, dict[str, Matrix]]] = {}
-    wanted = reference_kinds()
+    found: dict[str, dict[Role, dict[str, Matrix]]] = {}
+    wanted = reference_roles()
     for name, records in stores.items():
         for record in _finished([records]):
-            kind = record.spec.strategy.kind
-            if kind in wanted:
-                kinds = found.setdefault(record.spec.pairing, {})
-                kinds.setdefault(kind, {})[name] = record.accuracy_matrix
+            role = record.facts.role
+            if role in wanted:
+                roles = found.setdefault(record.spec.pairing, {})
+                roles.setdefault(role, {})[name] = record.accuracy_matrix
     return found
 
 
 def _completed(record: Record, store: str, references: _References) -> Record:
     """Give a run the references that its own store lacks, where the other stores agree."""
-    usable: dict[str, Matrix] = {}
-    for kind, by_store in references.get(record.spec.pairing, {}).items():
+    usable: dict[Role, Matrix] = {}
+    for role, by_store in references.get(record.spec.pairing, {}).items():
         candidates = list(by_store.values())
         if store not in by_store and all(matrix == candidates[0] for matrix in candidates):
-            usable[kind] = candidates[0]
+            usable[role] = candidates[0]
     return replace(record, references={**usable, **record.references}) if usable else record
 
 

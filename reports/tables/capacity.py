@@ -33,7 +33,7 @@ def capacity_table(cells: Sequence[Cell], name: str) -> Table | None:
     if not found:
         return None
     columns = [
-        Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True),
+        Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True),
         Column(
             "free after the first model",
             "%",
@@ -107,10 +107,10 @@ def layers_table(cells: Sequence[Cell], name: str) -> Table | None:
     return Table(
         name,
         "Free at the end, layer by layer",
-        f"Weights and biases together, at the chosen {dial.many}. {BRACKETS}"
+        f"Weights and biases together, at the chosen {dial.plural}. {BRACKETS}"
         + (f" The first {MOST} of {len(names)} layers; the data have all." * (len(names) > MOST)),
         [
-            Column(f"strategy, {dial.one}", words=True),
+            Column(f"strategy, {dial.name}", words=True),
             *(Column(layer, "%", write=percent) for layer in names[:MOST]),
         ],
         rows,

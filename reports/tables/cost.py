@@ -29,7 +29,7 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
     if frame["seconds_per_step"].isna().all():
         return None
     columns = [
-        Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True),
+        Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True),
         Column("time per step", "ms", "while new models train, without evaluation", _milliseconds),
         Column("to fine-tuning", "ratio", "paired by seed", decimals),
         Column("after a model", "s", "such as estimating importances, per model", decimals),

@@ -52,9 +52,9 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
         name,
         "Forgetting, model by model",
         "Loss of each earlier model from its best accuracy to its final one, at the "
-        f"chosen {dial.many}; negative where it gained. {BRACKETS}"
+        f"chosen {dial.plural}; negative where it gained. {BRACKETS}"
         + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
-        [Column(f"strategy, {dial.one}", words=True), *columns],
+        [Column(f"strategy, {dial.name}", words=True), *columns],
         rows,
         pd.DataFrame(
             data, columns=["scenario", "variant", "model", "seeds", "forgetting", "low", "high"]

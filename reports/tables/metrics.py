@@ -108,7 +108,7 @@ def _table(cells: Sequence[Cell], name: str, title: str, names: Sequence[str]) -
     if not metrics:
         return None
     dial = dial_of(cell.variant for cell in cells)
-    headings = [Column(f"strategy, {dial.one}", words=True)]
+    headings = [Column(f"strategy, {dial.name}", words=True)]
     for metric in metrics:
         headings.append(metric_column(metric))
         if metric.name == "learning_accuracy":

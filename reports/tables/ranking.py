@@ -8,6 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.runs.record import Dial
 from palimpsest.reports.analysis.choosing.choice import (
     RULE,
     Choice,
@@ -23,7 +24,6 @@ from palimpsest.reports.runs.cells import dial_of
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate
 from palimpsest.reports.statistics.pairs import PairedComparison
 from palimpsest.reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
-from palimpsest.reports.wording.dials import Dial
 from palimpsest.reports.wording.numbers import decimals, measured, percent
 from palimpsest.reports.wording.words import several as counted
 
@@ -75,7 +75,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
     several = len(standing.scenarios) > 1
     dial = dial_of(variant for ranked in standing.rows for variant in ranked.variants.values())
     columns = [
-        Column(f"strategy, {dial.one}" if not several else "strategy", words=True),
+        Column(f"strategy, {dial.name}" if not several else "strategy", words=True),
         *([Column("rank", "", "average over seeds and scenarios, 1 is best", decimals)] * several),
         Column(
             "mean",
@@ -131,12 +131,12 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     dial = dial_of(tried.cell.variant for choice in swept for tried in choice.tried)
     columns = [
         Column("strategy", words=True),
-        Column(f"{dial.many} tried"),
-        Column("reported at", "", f"the {dial.many} used in every comparison"),
+        Column(f"{dial.plural} tried"),
+        Column("reported at", "", f"the {dial.plural} used in every comparison"),
         Column("chosen on all seeds", "", "the one to use next time"),
         Column("its score", "%", "average validation accuracy of all models at the end", percent),
-        Column(f"{dial.lower} neighbour", "%", "", percent),
-        Column(f"{dial.higher} neighbour", "%", "", percent),
+        Column(f"{dial.less} neighbour", "%", "", percent),
+        Column(f"{dial.more} neighbour", "%", "", percent),
     ]
     scores = [
         (choice.strategy, tried.cell.variant.strength, *_ends(tried.validation), tried.validation.n,
@@ -149,7 +149,7 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     told = "; ".join(f"{rule(dial)}; {crossed(dial)}" if r == RULE else r for r in reasons)
     return Table(
         name,
-        f"The chosen {dial.one}",
+        f"The chosen {dial.name}",
         f"Chosen on the validation split only: {told}",
         columns,
         [_choice_row(choice, dial) for choice in swept],
@@ -172,14 +172,14 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
     dial = dial_of(found.variants)
     columns = [
         Column("strategy", words=True),
-        Column(dial.many),
+        Column(dial.plural),
         Column("not dominated"),
         Column(
             "hypervolume",
             "%",
             "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
             "0 is no better than these two, 100 keeps what freezing keeps and learns what "
-            f"fine-tuning learns; it grows with the number of {dial.many}, so it is shown only "
+            f"fine-tuning learns; it grows with the number of {dial.plural}, so it is shown only "
             "where these numbers are equal",
             percent,
         ),
@@ -200,8 +200,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         name,
         "Frontiers",
         f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
-        f"resampled jointly. Shown only where all strategies with several {dial.many} have equally "
-        f"many, since every further {dial.one} adds to the area.",
+        f"resampled jointly. Shown only where all strategies with several {dial.plural} have "
+        f"equally many, since every further {dial.name} adds to the area.",
         columns,
         rows,
         pd.DataFrame(data, columns=[*names, "seeds", "reason"]),
@@ -215,7 +215,7 @@ def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value |
         cells.append(ranked.rank)
     mean: Value | Noted = Noted(ranked.mean, ranked.reason) if ranked.reason else ranked.mean
     cells += [mean, ranked.iqm.value, ranked.median.value]
-    plain, best = ranked.against_finetune, ranked.against_best
+    plain, best = ranked.against_baseline, ranked.against_best
     cells += [None] * 5 if plain is None else [
         _counted(plain, ranked), plain.effect, plain.improvement, plain.p, plain.p_holm,
     ]  # fmt: skip
@@ -237,12 +237,12 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
     own = (choice.strategy,)
     if choice.cell is None:
         return Row([*own, choice.budget, choice.reason, None, None, None, None], strategies=own)
-    name = "" if choice.dial == dial else f"{choice.dial.one} "
+    name = "" if choice.dial.name == dial.name else f"{choice.dial.name} "
     chosen = name + strengths_text(choice.cell.variant)
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
     beside = [tried.validation for tried in choice.neighbours]
-    weaker = None if choice.end == choice.dial.lowest else beside[0]
-    stronger = None if choice.end == choice.dial.highest else beside[-1]
+    weaker = None if choice.end == choice.dial.least else beside[0]
+    stronger = None if choice.end == choice.dial.most else beside[-1]
     notes = [f"the {choice.open_end} tried"] if choice.open_end else []
     note = "; ".join([*notes, *(["coarse grid"] if gaps(choice) else [])])
     return Row([

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from palimpsest.benchmark.runs.record import BASELINE, Dial
 from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.variants import label
 from palimpsest.reports.analysis.quantities import SEEDS, Quantity, interval, share_of
-from palimpsest.reports.runs.cells import FINETUNE, Cell, dial_of
+from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.tables.table import Column, Noted, Row, Table, Value
-from palimpsest.reports.wording.dials import Dial
 
 STRENGTH = "strength"
 """A column that is not a quantity: the strength of a variant."""
@@ -53,16 +53,16 @@ def results_table(
 
 def _column(quantity: Quantity | str, labels: Mapping[str, str], dial: Dial) -> Column:
     if isinstance(quantity, str):
-        return Column(labels.get(quantity, dial.one))
+        return Column(labels.get(quantity, dial.name))
     title = labels.get(quantity.name, quantity.title)
     return Column(title, quantity.unit, write=quantity.write, seeds=SEEDS)
 
 
 def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None, dial: Dial) -> Value:
     if isinstance(quantity, str):
-        own = dial_of([cell.variant]) == dial  # else the heading does not say what it is
+        own = dial_of([cell.variant]).name == dial.name  # else the heading does not say what it is
         return (strengths_text(cell.variant) if own else cell.variant.setting) or None
-    if quantity.paired and cell.variant.kind == FINETUNE:
+    if quantity.paired and cell.variant.role == BASELINE:
         return None  # compared with itself
     share = share_of(quantity, cell, plain)
     if share is not None and share.reason:

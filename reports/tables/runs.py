@@ -26,6 +26,6 @@ def runs_table(cells: Sequence[Cell]) -> Table:
     data["scenario"] = [cell.scenario for cell, _ in runs]
     data["strategy"] = [cell.variant.strategy for cell, _ in runs]
     data["status"] = ["replaced" if id(r) in left_out else r.status for _, r in runs]
-    dials = [None if r.strength is None else cell.variant.dial for cell, r in runs]
+    dials = [None if r.strength is None else cell.variant.dial.name for cell, r in runs]
     data.insert(data.columns.get_loc("strength"), "dial", dials)
     return Table("runs", "Every run", "One row per run; metrics are fractions.", (), (), data)

@@ -34,7 +34,7 @@ def true_ranking_table(cells: Sequence[Cell], truth: Truth, scenario: str, name:
         scenario: The name of the scenario that trained them alone.
         name: Unique in the report.
     """
-    columns = [Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True)]
+    columns = [Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True)]
     controlled = any("probability" in row for c in cells for r in c.done for row in ranking(r))
     measures = [name for name in _MEANINGS if controlled or name != "expected"]
     for measure in measures:

@@ -81,7 +81,7 @@ def uncertainty_table(cells: Sequence[Cell], name: str) -> Table | None:
         "Some strategies know how sure they are of their weights: of those there is also the "
         f"average of probabilities over weights that are drawn from what they know. {BRACKETS}",
         [
-            Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True),
+            Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True),
             Column("weights", words=True),
             *(
                 Column(f"{title} {moment}", unit, meaning, write)

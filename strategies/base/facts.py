@@ -15,8 +15,21 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 Role = Literal["contender", "baseline", "limit", "alone", "joint"]
-"""What a strategy is compared as: a method; or a reference, which protects nothing, moves nothing
-shared, shares nothing, or trains all models at once."""
+"""What a strategy is compared as: a method; or a reference, see ``ROLES``."""
+
+BASELINE: Role = "baseline"
+LIMIT: Role = "limit"
+ALONE: Role = "alone"
+JOINT: Role = "joint"
+
+ROLES: Mapping[Role, str] = {
+    "contender": "a method",
+    "baseline": "a strategy that protects nothing",
+    "limit": "a strategy that moves nothing shared",
+    "alone": "a strategy that shares nothing",
+    "joint": "a strategy that trains all models at once",
+}
+"""Every role in words, for messages."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,30 @@ class Dial:
     whole: bool = False
     budget: bool = False
     adjectives: tuple[str, str] = ("low", "high")
+
+    def typed(self, value: float) -> float:
+        """Return one of its values in the type of its setting."""
+        return int(value) if self.whole else value
+
+    @property
+    def less(self) -> str:
+        """``weaker`` or ``lower``."""
+        return f"{self.adjectives[0]}er"
+
+    @property
+    def more(self) -> str:
+        """``stronger`` or ``higher``."""
+        return f"{self.adjectives[1]}er"
+
+    @property
+    def least(self) -> str:
+        """``weakest`` or ``lowest``."""
+        return f"{self.adjectives[0]}est"
+
+    @property
+    def most(self) -> str:
+        """``strongest`` or ``highest``."""
+        return f"{self.adjectives[1]}est"
 
 
 STRENGTH = Dial("strength", "strengths", idle=0, lowest=0, adjectives=("weak", "strong"))
@@ -135,6 +172,16 @@ class Facts:
     forgets_nothing: bool = False
     holds_for_good: bool = False
     brief: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether others are compared with it."""
+        return self.role != "contender"
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is an upper bound, which does not compete: shares nothing, or sees all."""
+        return self.role in (ALONE, JOINT)
 
     @property
     def data(self) -> dict[str, Any]:

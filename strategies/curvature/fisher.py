@@ -23,7 +23,7 @@ This module combines what the others compute:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,8 @@ from palimpsest.strategies.curvature.fisher_factors import draw_classes, factors
 from palimpsest.strategies.curvature.per_sample.layers import LAYERS, precise, squared_gradients
 from palimpsest.strategies.curvature.per_sample.sums import Sum, mean_over_samples
 from palimpsest.strategies.curvature.per_sample.uses import Use, backward
-from palimpsest.strategies.mask_settings import FisherRowSettings
-from palimpsest.strategies.settings import Estimator, FisherSettings
+
+Estimator = Literal["exact", "monte_carlo", "empirical", "predicted", "batched"]
 
 
 def diagonal_fisher(
@@ -130,24 +130,27 @@ class _SquaredGradients(Sum):
 def fisher_of_training(
     strategy: Any,
     parameters: Mapping[str, Tensor],
-    settings: FisherSettings | FisherRowSettings,
-    model_index: int,
+    *,
+    estimator: Estimator,
+    samples: int,
+    batch: int,
+    seed: int,
 ) -> dict[str, Tensor]:
     """Estimate the Fisher information of the model that an Avalanche strategy just trained.
 
     Args:
         strategy: Its ``adapted_dataset`` gives the samples, without augmentation.
         parameters: The parameters to estimate for, by name.
-        settings: The estimator, the number of samples and the seed of their choice.
-        model_index: How many models came before, so that each model draws its own samples.
+        estimator: See ``diagonal_fisher``.
+        samples: How many are drawn.
+        batch: Samples of a mini-batch of ``batched``.
+        seed: Of their choice, another one for each model.
 
     Returns:
         Non-negative tensors of the parameters' shapes, by name.
     """
-    estimator = settings.fisher
-    assert estimator != "training"  # that has no samples: its gradients are those of the training
-    generator = torch.Generator().manual_seed(settings.seed + model_index)
-    x, y, labels = draw(strategy.adapted_dataset, settings.samples, generator)
+    generator = torch.Generator().manual_seed(seed)
+    x, y, labels = draw(strategy.adapted_dataset, samples, generator)
 
     def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
         return diagonal_fisher(
@@ -158,7 +161,7 @@ def fisher_of_training(
             estimator=estimator,
             task_label=label,
             generator=generator,
-            batch=settings.batch,
+            batch=batch,
         )
 
     return mean_over_labels(parameters, labels, of_label)

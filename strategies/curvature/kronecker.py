@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.curvature.kronecker_products import Product, Spectrum, nearest
 
 _ACCURACY = 0.02

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,9 @@ from palimpsest.strategies.curvature.fisher_factors import draw_classes, factors
 from palimpsest.strategies.curvature.kronecker_products import Product
 from palimpsest.strategies.curvature.per_sample.batch_mates import require_independence, some
 from palimpsest.strategies.curvature.per_sample.layers import precise
-from palimpsest.strategies.settings import LaplaceEstimator
+
+LaplaceEstimator = Literal["exact", "monte_carlo", "empirical"]
+
 
 _BATCH = 1024
 """The largest number of samples in one forward pass."""

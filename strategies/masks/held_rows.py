@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.output_rows import held_rows, output_axes, over_rows
-from palimpsest.strategies.mask_settings import RowSettings
-from palimpsest.strategies.masks.update_mask import MaskedUpdates
+from palimpsest.strategies.masks.update_mask import MaskedUpdates, MaskSettings
+
+
+class RowSettings(MaskSettings):
+    """The settings of every strategy that holds rows: all weights of an output of a layer."""
+
+    share: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Share of the rows of shared parameters that is held. 0 is fine-tuning, 1 is "
+        "freezing.",
+    )
+    among: Literal["layer", "all"] = Field(
+        "layer",
+        description="Among what the share is taken. 'layer': among the rows of each tensor. 'all': "
+        "among those of all tensors.",
+    )
 
 
 class HeldRows(MaskedUpdates):

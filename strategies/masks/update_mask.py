@@ -14,17 +14,34 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import SGD
 
-from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.base.grown import fitted
+from palimpsest.strategies.base.settings import StrategySettings
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.base.used_parameters import NotesUse
-from palimpsest.strategies.mask_settings import MaskSettings
+
+
+class MaskSettings(StrategySettings):
+    """The settings of every strategy that holds parameters back."""
+
+    scales: Literal["update", "gradient"] = Field(
+        "update",
+        description="What is scaled. 'update': each step, so that it means the same behind every "
+        "optimizer. 'gradient': the gradient, as published; behind SGD without momentum and weight "
+        "decay alone, which move a weight without any.",
+    )
+
+    @property
+    def needs_sgd(self) -> str | None:
+        """The setting ``scales``, where it says gradient."""
+        return "scales: gradient" if self.scales == "gradient" else None
 
 
 class MaskedUpdates(NotesUse):

@@ -9,16 +9,40 @@ import numpy as np
 import torch
 from avalanche.models.utils import avalanche_forward, is_multi_task_module
 from avalanche.training.plugins import SupervisedPlugin
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import trained_outputs
+from palimpsest.strategies.base.settings import StrategySettings
 from palimpsest.strategies.memory.reservoir import Reservoir, Rows
-from palimpsest.strategies.settings import MemorySettings
 
 Labels = int | Tensor
 """The task label of all samples, or one for each (N,)."""
+
+
+class MemorySettings(StrategySettings):
+    """The settings of methods that store samples."""
+
+    memory: int = Field(
+        200,
+        ge=0,
+        le=10**9,
+        strict=True,
+        description="Samples in the memory, of all models together. 0 is fine-tuning.",
+    )
+    memory_batch: int | None = Field(
+        None,
+        ge=1,
+        le=10**9,
+        strict=True,
+        description="M: samples drawn from the memory at a time, different ones, all where it has "
+        "fewer. null: as many as a training batch has.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seeds what is kept in the memory, and drawn from it. A suite sets it."
+    )
 
 
 class Rehearsal(SupervisedPlugin):

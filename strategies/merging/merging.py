@@ -6,18 +6,39 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.network import running_statistics
+from palimpsest.strategies.base.settings import StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
-from palimpsest.strategies.merge_settings import MergeSettings
 
 Values = dict[str, Tensor]
+
+
+class MergeSettings(StrategySettings):
+    """The settings of every strategy that merges models trained apart."""
+
+    start: Literal["first", "initial", "merged"] = Field(
+        "first",
+        description="Where the training of a shared parameter begins. 'first': at its value after "
+        "the first model that used it, whose task vector is then 0. 'initial': as the network was "
+        "built, which has to be pre-trained. 'merged': at the merged weights, one model after "
+        "another; a dial that else acts after training then acts on it, too.",
+    )
+
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where trainings begin at what the dial has made of earlier ones."""
+        if self.start != "merged" or facts.dial is None:
+            return facts
+        return replace(facts, dial=replace(facts.dial, after_training=False))
 
 
 class Merging(Hooked, NotesUse):

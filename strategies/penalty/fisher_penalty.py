@@ -2,16 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.sparse import dense_gradients
-from palimpsest.strategies.curvature.fisher import fisher_of_training
+from palimpsest.strategies.curvature.fisher import Estimator, fisher_of_training
 from palimpsest.strategies.penalty.regularizer import Regularizer
-from palimpsest.strategies.settings import FisherSettings
+from palimpsest.strategies.penalty.settings import RegularizerSettings
+
+
+class FisherSettings(RegularizerSettings):
+    """The settings of penalties whose importance is the diagonal Fisher information."""
+
+    fisher: Literal[Estimator, "training"] = Field(
+        "exact",
+        description="'exact': expectation over all classes under the model. 'monte_carlo': one "
+        "label per sample, drawn from the model. 'empirical': the true labels. 'predicted': the "
+        "most probable ones. 'batched': squares of mini-batches' mean gradients, true labels. "
+        "'training': the same of the training's own batches, times their size; free, for any loss.",
+    )
+    batch: int = Field(
+        128,
+        ge=1,
+        strict=True,
+        description="Samples of a mini-batch of the batched estimate; the others have none.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the Fisher information is averaged over.",
+    )
+
+    @property
+    def online(self) -> bool:
+        """Whether the Fisher information is that of the training's own batches."""
+        return self.fisher == "training"
+
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where its importance is gathered during training."""
+        return replace(facts, online=facts.online or self.online)
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The setting ``fisher``, but for the training's own batches."""
+        return None if self.online else f"fisher: {self.fisher}"
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The setting ``fisher``, where it is not of batches."""
+        return None if self.fisher in ("training", "batched") else f"fisher: {self.fisher}"
 
 
 class FisherPenalty(Regularizer):
@@ -68,7 +114,15 @@ class FisherPenalty(Regularizer):
 
     def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
         """Return the diagonal Fisher information of the model just trained."""
-        if not self.settings.online:
-            return fisher_of_training(strategy, parameters, self.settings, self.models_seen)
+        settings = self.settings
+        if settings.fisher != "training":
+            return fisher_of_training(
+                strategy,
+                parameters,
+                estimator=settings.fisher,
+                samples=settings.samples,
+                batch=settings.batch,
+                seed=settings.seed + self.models_seen,
+            )
         squares, self._squares = self._squares, {}
         return {name: squares[name] / self._batches for name in parameters}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from palimpsest.strategies.base.gaussian import broken
-from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.curvature.kronecker import grown
 from palimpsest.strategies.curvature.kronecker_products import Product, Spectrum, nearest
 from palimpsest.strategies.penalty.quadratic import merge

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base import optimizer_metric
+from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.optimizer_metric import Denominators
-from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty, fitted
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.penalty.protected import protected
 from palimpsest.strategies.penalty.quadratic import (
@@ -33,7 +33,8 @@ from palimpsest.strategies.penalty.quadratic import (
     pull,
     stiffness,
 )
-from palimpsest.strategies.settings import RegularizerSettings
+from palimpsest.strategies.penalty.settings import RegularizerSettings
+from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty
 
 
 @dataclass

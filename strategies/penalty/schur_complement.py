@@ -46,7 +46,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
 
 Metric = Sequence[Tensor | float]

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence, Sized
 from contextlib import AbstractContextManager
 from itertools import accumulate
 from math import log
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
@@ -20,14 +21,46 @@ from palimpsest.strategies.base.gaussian import (
     unsound,
 )
 from palimpsest.strategies.base.hooks import Hooked, Task
+from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
-from palimpsest.strategies.posterior_settings import PosteriorSettings
 from palimpsest.strategies.posteriors.layers import (
     PosteriorLayer,
     add_posteriors,
     drawn,
     posterior_layers,
 )
+
+
+class PosteriorSettings(StrategySettings):
+    """The settings of every variational posterior."""
+
+    beta: NonNegative = Field(
+        1.0,
+        description="Weight of the divergence from earlier posteriors. A step sees mean loss + "
+        "beta * KL / N, with N the samples of a pass over the training's data; 1 is the evidence "
+        "lower bound. 0 is training with noise, and holds nothing.",
+    )
+    log_variance: float = Field(
+        -6.0,
+        ge=-60,
+        le=5,
+        description="Logarithm of the variance that the posterior of each weight begins with. The "
+        "larger, the more noise while training; deep networks take less, -8 to -16.",
+    )
+    prior_std: Positive | None = Field(
+        None,
+        description="The prior of what no earlier model used is N(0, prior_std^2). null: it is the "
+        "posterior that the network begins with, so that the divergence begins at 0.",
+    )
+    temper: Literal["none", "models"] = Field(
+        "none",
+        description="How often the data count. 'none': once for each model. 'models': KL is "
+        "multiplied by M, the experiences of the stream, so that the data count once where all "
+        "models learn the same ones.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seeds the weights that are drawn while training. A suite sets it."
+    )
 
 
 class Posterior(Hooked, NotesUse):

@@ -58,11 +58,18 @@ from pathlib import Path
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
+
+
+class WrongSettings(StrategySettings):
+    how: str
 
 
 class Wrong(SupervisedPlugin):
+    facts = Facts("wrong", "none", "none")
+    Settings = WrongSettings
+
     def __init__(self, how):
         super().__init__()
         self.how = how
@@ -106,8 +113,6 @@ class Wrong(SupervisedPlugin):
 class WrongSettings(StrategySettings):
     how: str
 
-
-STRATEGIES = [StrategyEntry("wrong", "Wrong", __name__, WrongSettings, "none", "none")]
 """
 EXPECTED = {
     "nan": (FailureKind.DIVERGED, "NaN"),

@@ -48,8 +48,8 @@ from avalanche.training.plugins import SupervisedPlugin
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 class Noisy(ScenarioSettings):
@@ -70,6 +70,9 @@ class Noisy(ScenarioSettings):
 
 class Shaken(SupervisedPlugin):
     """Keeps state of all kinds, some of it shared, and trains with it."""
+
+    facts = Facts("shaken", "for tests", "none")
+    Settings = StrategySettings
 
     def __init__(self):
         super().__init__()
@@ -106,6 +109,9 @@ class Shaken(SupervisedPlugin):
 class Counting(SupervisedPlugin):
     """Has something that nobody can save."""
 
+    facts = Facts("counting", "for tests", "none")
+    Settings = StrategySettings
+
     def __init__(self):
         super().__init__()
         self.steps = itertools.count()
@@ -113,6 +119,9 @@ class Counting(SupervisedPlugin):
 
 class Late(SupervisedPlugin):
     """Has it only while a model trains."""
+
+    facts = Facts("late", "for tests", "none")
+    Settings = StrategySettings
 
     steps = None
 
@@ -126,21 +135,15 @@ class Late(SupervisedPlugin):
 class Deadly(SupervisedPlugin):
     """Ends its process in the second model, as often as it is tried."""
 
+    facts = Facts("deadly", "for tests", "none")
+    Settings = StrategySettings
+
     def before_training_iteration(self, strategy, *_, **__):
         if strategy.experience.current_experience == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Settings(StrategySettings):
-    pass
-
-
-SCENARIOS = [Noisy]
-STRATEGIES = [
-    StrategyEntry(name, name.title(), __name__, Settings, "for tests", "none")
-    for name in ("shaken", "counting", "late", "deadly")
-]
-'''
+SCENARIOS = [Noisy]'''
 
 OPTIMIZERS = {
     "adam": {"name": "adam", "learning_rate": 0.01},
@@ -867,7 +870,7 @@ def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
     command = [
         sys.executable,
         "-m",
-        "palimpsest.benchmark.cli",
+        "palimpsest",
         "run",
         str(path),
         "--store",

@@ -11,7 +11,10 @@ from at_length import at_length
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.kit import check
 from palimpsest.benchmark.kit.check import PROPERTIES
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.plugins.source import MODULE_PREFIX
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 
 @pytest.fixture(autouse=True)
@@ -39,13 +42,17 @@ def ask(monkeypatch):
     return only
 
 
-KINDS = ["penalty", "mask", "supermask", "projection", "posterior", "merge"]
+LIKE = [None, "migu", "supsup", "gpm", "td_vcl", "task_arithmetic"]
+
+
+def new(like):
+    return command("new", "strategy", "far_pull", *(["--like", like] if like else []))
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_new_writes_is_sound(tmp_path, capsys, kind):
-    assert command("new", "strategy", "far_pull", "--kind", kind) == 0
+@pytest.mark.parametrize("like", LIKE)
+def test_what_new_writes_is_sound(tmp_path, capsys, like):
+    assert new(like) == 0
     assert "palimpsest check far_pull.py" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {
         "far_pull.py",
@@ -54,7 +61,6 @@ def test_what_new_writes_is_sound(tmp_path, capsys, kind):
     }
     for path in tmp_path.iterdir():
         assert not re.search("my_[a-z]|My[A-Z]", path.read_text())
-    assert len((tmp_path / "far_pull.py").read_text().splitlines()) < 100
     assert command("check", "far_pull.py", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["property"] for row in rows] == [each.name for each in PROPERTIES]
@@ -86,9 +92,26 @@ def test_the_test_that_new_writes_passes(monkeypatch, capsys):
     assert "3 passed" in out
 
 
-@pytest.mark.parametrize("kind", at_length(KINDS, {*KINDS} - {"penalty"}))
-def test_the_suite_that_new_writes_runs(tmp_path, capsys, kind):
-    assert command("new", "strategy", "far_pull", "--kind", kind) == 0
+@pytest.mark.parametrize("like", STRATEGIES)
+def test_a_copy_of_any_strategy_is_one_of_its_own(tmp_path, like):
+    """With the same facts but for its name, and a suite that takes it, if not one of searches."""
+    assert new(like) == 0
+    load_files(["far_pull.py"])
+    own, known = STRATEGIES["far_pull"], STRATEGIES[like]
+    assert own.__name__ == "FarPull" and own.__module__ == f"{MODULE_PREFIX}far_pull"
+    alike = {**known.facts.data, "name": "far_pull", "role": "contender", "source": "my own"}
+    alike |= {"color": None, "same_with_two": None, "summary": own.facts.summary}
+    assert own.facts.data == alike
+    assert own.Settings.model_fields.keys() == known.Settings.model_fields.keys()
+    for_searches = known.facts.searches or known.Settings().needs_edges is not None
+    assert (tmp_path / "far_pull.yaml").exists() is not for_searches
+    if not for_searches:
+        assert load_suite("far_pull.yaml").strategies["far_pull"].dial == own.facts.dial
+
+
+@pytest.mark.parametrize("like", at_length(LIKE, {*LIKE} - {None}))
+def test_the_suite_that_new_writes_runs(tmp_path, capsys, like):
+    assert new(like) == 0
     content = yaml.safe_load((tmp_path / "far_pull.yaml").read_text())
     assert {"finetune", "ewc", "si", "wpl", "far_pull"} <= set(content["strategies"])
     short = ("--set", "scenarios.turned_digits.steps=20", "--seeds", 1, "--workers", 1)
@@ -110,7 +133,7 @@ def test_the_suite_needs_the_plugin():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("far --kind mask2", "--kind mask2: no such kind of strategy; did you mean 'mask'?"),
+        ("far --like mass", "--like mass: no such strategy; did you mean 'mas'?"),
         ("Far", "is not a valid strategy name"),
         ("far-pull", "is not a valid strategy name"),
         ("../far", "is not a valid strategy name"),
@@ -177,8 +200,8 @@ WEAK = '''
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 class Settings(StrategySettings):
@@ -187,6 +210,9 @@ class Settings(StrategySettings):
 
 class Slower(SupervisedPlugin):
     """Goes only a share of each step once a model was trained."""
+
+    facts = Facts("slower", "a weak method", "mine")
+    Settings = Settings
 
     def __init__(self, share=0.95):
         super().__init__()
@@ -203,14 +229,6 @@ class Slower(SupervisedPlugin):
         for p, before in zip(strategy.model.parameters(), self.before):
             if self.models and p.grad is not None:
                 p.copy_(before + self.share * (p - before))
-
-
-STRATEGIES = [
-    StrategyEntry(
-        name="slower", class_name="Slower", module=__name__, settings=Settings,
-        summary="a weak method", source="mine", memory="constant",
-    )
-]
 '''
 
 
@@ -234,7 +252,7 @@ def test_a_weak_method_is_a_remark_and_no_failure(tmp_path, ask, capsys):
         (["wpl", "--set", "momentum=7"], "--set: momentum: input should be less than 1"),
         (["wpl", "--set", "momentum"], "expected NAME=VALUE"),
         (["avalanche:EWC", "--set", "mod=online"], "did you mean 'mode'?"),
-        (["avalanche:DER"], "calls the network without task labels; the strategy 'der' is"),
+        (["avalanche:DER"], "calls the network without task labels; the strategy der is"),
         (["avalanche:GEM"], "missing under arguments: patterns_per_exp"),
     ],
     ids=str,

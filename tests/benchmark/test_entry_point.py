@@ -115,11 +115,18 @@ import time
 
 from avalanche.training.plugins import SupervisedPlugin
 
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
+
+
+class EndsSettings(StrategySettings):
+    how: str
 
 
 class Ends(SupervisedPlugin):
+    facts = Facts("ends", "none", "none")
+    Settings = EndsSettings
+
     def __init__(self, how):
         super().__init__()
         self.how = how
@@ -134,12 +141,7 @@ class Ends(SupervisedPlugin):
             os._exit(4)
 
 
-class EndsSettings(StrategySettings):
-    how: str
-
-
 print("loaded")
-STRATEGIES = [StrategyEntry("ends", "Ends", __name__, EndsSettings, "none", "none")]
 """
 
 
@@ -325,10 +327,9 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path):
 def test_a_plugin_is_known_to_the_suite_and_its_runs(tmp_path, registries):
     plugin = tmp_path / "halfway.py"
     plugin.write_text(
-        "from palimpsest.strategies.registry import StrategyEntry\n"
-        "from palimpsest.strategies.settings import FinetuneSettings\n"
-        "entry = ('halfway', 'Finetune', 'palimpsest.strategies.finetune', FinetuneSettings)\n"
-        "STRATEGIES = [StrategyEntry(*entry, 'none', 'none')]\n"
+        "from palimpsest.strategies import Finetune\n"
+        "from palimpsest.strategies.base.facts import Facts\n"
+        "class Halfway(Finetune):\n    facts = Facts('halfway', 'none', 'none')\n"
     )
     content = {**SUITE, "seeds": 1, "strategies": {"halfway": {}}}
     with registries():

@@ -31,12 +31,19 @@ from palimpsest.benchmark.suites.loading import load_suite
 PLUGIN = '''
 from avalanche.training.plugins import SupervisedPlugin
 
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
+
+
+class OwnSettings(StrategySettings):
+    fails: bool = False
 
 
 class Own(SupervisedPlugin):
     """Fails where it is asked to."""
+
+    facts = Facts("own", "none", "none")
+    Settings = OwnSettings
 
     def __init__(self, fails=False):
         super().__init__()
@@ -49,9 +56,6 @@ class Own(SupervisedPlugin):
 
 class OwnSettings(StrategySettings):
     fails: bool = False
-
-
-STRATEGIES = [StrategyEntry("own", "Own", __name__, OwnSettings, "none", "none")]
 '''
 SUITE = {
     "suite": "contract",

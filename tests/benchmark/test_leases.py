@@ -30,7 +30,7 @@ SUITE = {
 
 def job(*seeds):
     return tuple(
-        Run(r.key, r.suite, r.scenario, r.strategy, r.strength, r.seed, r.spec)
+        Run(r.key, r.suite, r.scenario, r.strategy, r.strength, r.seed, r.spec, r.facts)
         for r in map(a_run, seeds)
     )
 
@@ -198,7 +198,7 @@ def test_a_store_that_takes_no_claims_keeps_nobody_from_working(store, other, he
 def command(tmp_path, *more):
     arguments = ["run", "shared.yaml", "--store", "runs.db", "--workers", "1", *more]
     return subprocess.Popen(
-        [sys.executable, "-m", "palimpsest.benchmark.cli", *arguments],
+        [sys.executable, "-m", "palimpsest", *arguments],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stderr=subprocess.PIPE,

@@ -245,8 +245,8 @@ def test_what_is_refused_would_have_failed(built, tmp_path, strategy, monkeypatc
 STRATEGY = """\
 from avalanche.training.plugins import SupervisedPlugin
 
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 class PickySettings(StrategySettings):
@@ -254,6 +254,9 @@ class PickySettings(StrategySettings):
 
 
 class Picky(SupervisedPlugin):
+    facts = Facts("picky", "Picky.", "None.")
+    Settings = PickySettings
+
     def __init__(self, fault=""):
         super().__init__()
         self.fault = fault
@@ -264,9 +267,6 @@ class Picky(SupervisedPlugin):
             raise ZeroDivisionError
         if self.fault == "network":
             raise ValueError("picky needs a network of its own kind; give it one")
-
-
-STRATEGIES = [StrategyEntry("picky", "Picky", __name__, PickySettings, "Picky.", "None.")]
 """
 
 

@@ -30,7 +30,7 @@ from palimpsest.benchmark.scenarios.families.two_models import TwoModels
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.runs.cells import group
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 SHAPE = (1, 8, 8)
 KINDS = ("shared", "per_model", "frozen")
@@ -326,7 +326,7 @@ def test_a_conversion_keeps_common_buffers_common(seeded):
 METHODS = [
     name
     for name, entry in STRATEGIES.items()
-    if name != "finetune" and not entry.searches and entry.settings().needs_edges is None
+    if name != "finetune" and not entry.facts.searches and entry.Settings().needs_edges is None
 ]  # the others need a supernet
 
 
@@ -334,8 +334,8 @@ METHODS = [
 @pytest.mark.parametrize("name", at_length(METHODS, {*METHODS} - {"wpl", "lwf", "replay"}))
 def test_every_strategy_trains_whole_networks(root, name, kind):
     """Deterministic; and at strength 0 fine-tuning."""
-    dial = STRATEGIES[name].dial
-    entry = dict(STRATEGIES[name].brief)
+    dial = STRATEGIES[name].facts.dial
+    entry = dict(STRATEGIES[name].facts.brief)
     if dial is not None and dial.name not in entry:
         entry[dial.plural] = [0 if dial.name == "strength" else 1]
     plain, run = run_of({"finetune": {}, name: entry}, {"second_data": "rotated"}, batch_norm=kind)

@@ -23,22 +23,19 @@ from palimpsest.benchmark.store.store import Store
 
 TALKATIVE = """\
 import os
-from dataclasses import dataclass
-
 from palimpsest.benchmark.metrics import Metric
 from palimpsest.strategies.base.hooks import SupervisedPlugin
-from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 print("imported")
 os.write(1, b"from C\\n")
 
 
-@dataclass
-class TalkativeSettings:
-    pass
-
-
 class Talkative(SupervisedPlugin):
+    facts = Facts("talkative", "talks", "nowhere")
+    Settings = StrategySettings
+
     def before_training_exp(self, *_, **__):
         print("training")
         os.write(1, b"from C, training\\n")
@@ -49,9 +46,6 @@ def chatter(matrix):
     return 1.0
 
 
-STRATEGIES = [
-    StrategyEntry("talkative", "Talkative", __name__, TalkativeSettings, "talks", "nowhere")
-]
 METRICS = [Metric("chatter", chatter, "what it says")]
 """
 

@@ -8,12 +8,12 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.plugins import load_again, load_files, loaded, sent
 from palimpsest.benchmark.plugins.code import Code, ModuleText
 from palimpsest.benchmark.suites.loading import load_suite
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 PLUGIN = '''\
 import helper
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 RATE = 3
 
@@ -38,16 +38,16 @@ def scaled(strength):
 class One(Base):
     """The first."""
 
+    facts = Facts("one", "first", "made up", STRENGTH)
+    Settings = Settings
+
 
 class Two:
+    facts = Facts("two", "second", "made up", STRENGTH)
+    Settings = Settings
+
     def __init__(self, strength):
         self.strength = strength
-
-
-STRATEGIES = [
-    StrategyEntry("one", "One", __name__, Settings, "first", "made up"),
-    StrategyEntry("two", "Two", __name__, Settings, "second", "made up"),
-]
 '''
 
 HELPER = '''\
@@ -129,9 +129,9 @@ def test_an_edit_repeats_the_runs_that_use_what_changed(project, file, old, new,
 
 def test_an_edited_module_is_imported_anew(project):
     keys(project)
-    assert STRATEGIES["one"].load()(1).strength == 6
+    assert STRATEGIES["one"](1).strength == 6
     repeated(project, "helper.py", "2 * x", "3 * x")
-    assert STRATEGIES["one"].load()(1).strength == 9
+    assert STRATEGIES["one"](1).strength == 9
 
 
 def test_another_process_imports_what_was_hashed(project):
@@ -142,7 +142,7 @@ def test_another_process_imports_what_was_hashed(project):
     plugins._forget(str((project / "mine.py").resolve()))
     del sys.modules["helper"]
     load_again(known)
-    assert STRATEGIES["one"].load()(1).strength == 6
+    assert STRATEGIES["one"](1).strength == 6
     assert plugins.digest_of("strategy", "one") == digest
 
 

@@ -16,32 +16,26 @@ from palimpsest.benchmark.plugins.source import MODULE_PREFIX
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.runs.suite_text import suite_files
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 LIGHT = """\
-from dataclasses import dataclass
+from pydantic import Field
 
-from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 
-@dataclass
-class PullSettings:
-    \"\"\"Settings of pull.\"\"\"
-
+class PullSettings(StrategySettings):
     strength: float = 2.0
-    \"\"\"The dial.\"\"\"
-    reach: int = 3
-    \"\"\"How far.\"\"\"
+    reach: int = Field(3, description="How far.")
 
 
 class Pull:
+    facts = Facts("pull", "pulls", "made up", STRENGTH)
+    Settings = PullSettings
+
     def __init__(self, strength, reach):
         self.strength = strength
-
-
-STRATEGIES = [
-    StrategyEntry("pull", "Pull", __name__, PullSettings, "pulls", "made up"),
-]
 """
 
 SCENARIO = """\
@@ -163,7 +157,7 @@ def test_another_process_is_sent_the_text_that_was_read(write):
     plugins._forget(own)
     assert "pull" not in STRATEGIES
     load_again(known)
-    assert STRATEGIES["pull"].load().__name__ == "Pull"
+    assert STRATEGIES["pull"].__name__ == "Pull"
     assert plugins.digest_of("strategy", "pull") == digest
 
 
@@ -224,20 +218,23 @@ BROKEN = {
     "line 2: not valid Python": "x = 1\ndef f(:\n",
     "line 3: ModuleNotFoundError: No module named 'nowhere'": "\n\nimport nowhere\n",
     "line 2: importing it ends the program (SystemExit: 3)": "import sys\nsys.exit(3)\n",
-    "lists nothing to add": "x = 1\n",
-    "line 2: STRATEGIES is 3, expected a list": "\nSTRATEGIES = 3\n",
-    "line 1: expected a StrategyEntry": "STRATEGIES = ['ewc']\n",
+    "has nothing to add": "x = 1\n",
+    "line 2: SCENARIOS is 3, expected a list": "\nSCENARIOS = 3\n",
+    "line 2: expected a class with facts = Facts(...)": "\nclass Mine:\n    facts = 'ewc'\n",
     "line 1: expected a class derived from": "SCENARIOS = [int]\n",
-    "line 22: the file has no class 'Pll'": LIGHT.replace('"Pull"', '"Pll"'),
     "Pull lacks drawn, pulled, which its base class asks for": LIGHT.replace(
-        "class Pull:",
+        "class Pull:\n",
         "import abc\nclass Pull(abc.ABC):\n"
         "    @abc.abstractmethod\n    def pulled(self): ...\n"
         "    @abc.abstractmethod\n    def drawn(self): ...\n",
     ),
-    "line 22: 'Pull it' is not a valid name": LIGHT.replace('"pull"', '"Pull it"'),
-    "line 22: Palimpsest already has a strategy 'ewc'": LIGHT.replace('"pull"', '"ewc"'),
-    "line 22: its settings are the class Pull, expected": LIGHT.replace(" PullSettings,", " Pull,"),
+    "line 12: 'Pull it' is not a valid name": LIGHT.replace('"pull"', '"Pull it"'),
+    "line 12: Palimpsest already has a strategy 'ewc'": LIGHT.replace('"pull"', '"ewc"'),
+    "line 12: Pull.Settings is the class int, expected": LIGHT.replace("= PullSettings", "= int"),
+    "line 12: its dial 'strength' is no setting of PullSettings": LIGHT.replace("strength:", "s:"),
+    "line 12: the setting reach has whole numbers: expected a dial with whole=True": LIGHT.replace(
+        "STRENGTH)", "Dial('reach', 'reaches'))"
+    ).replace("STRENGTH, Facts", "Dial, Facts"),
     "line 13: Palimpsest already has a scenario 'two_models'": SCENARIO.replace(
         '"small"', '"two_models"'
     ),
@@ -263,10 +260,10 @@ def test_a_broken_file_is_told_with_its_line(write, tmp_path, capsys, message):
 def test_two_files_cannot_add_the_same_name(write):
     load_files([write("one.py", LIGHT)])
     with pytest.raises(
-        UserError, match=r"two\.py, line 22: .*one\.py already adds a strategy 'pull'"
+        UserError, match=r"two\.py, line 12: .*one\.py already adds a strategy 'pull'"
     ):
         load_files([write("two.py", LIGHT)])
-    assert STRATEGIES["pull"].module == "palimpsest_plugin_one"
+    assert STRATEGIES["pull"].__module__ == "palimpsest_plugin_one"
 
 
 def test_two_files_of_one_name_are_refused(write, tmp_path):
@@ -289,12 +286,12 @@ def test_a_package_can_announce_a_strategy(write, tmp_path, monkeypatch):
     package = tmp_path / "pulling"
     package.mkdir()
     write("pulling/__init__.py", "")
-    write("pulling/entry.py", LIGHT + "PULL = STRATEGIES[0]\n")
+    write("pulling/entry.py", LIGHT)
     monkeypatch.syspath_prepend(tmp_path)
-    announce(monkeypatch, pull="pulling.entry:PULL")
+    announce(monkeypatch, pull="pulling.entry:Pull")
     suite = write("s.yaml", SUITE)
     before = keys(suite, tmp_path)
-    assert STRATEGIES["pull"].load().__module__ == "pulling.entry"
+    assert STRATEGIES["pull"].__module__ == "pulling.entry"
     digest = plugins.digest_of("strategy", "pull")
     del STRATEGIES["pull"], plugins._origins["strategy", "pull"]
     load_packages.cache_clear()
@@ -302,7 +299,7 @@ def test_a_package_can_announce_a_strategy(write, tmp_path, monkeypatch):
     assert keys(suite, tmp_path) == before
     del STRATEGIES["pull"], plugins._origins["strategy", "pull"]
     load_packages.cache_clear()
-    write("pulling/entry.py", (LIGHT + "PULL = STRATEGIES[0]\n").replace("= strength", "= reach"))
+    write("pulling/entry.py", LIGHT.replace("= strength", "= reach"))
     after = keys(suite, tmp_path)
     assert plugins.digest_of("strategy", "pull") != digest
     assert {cell for cell in before if before[cell] == after[cell]} == {("finetune", None)}
@@ -333,8 +330,8 @@ RUNS = LIGHT.replace(
 TEMPLATE = """\
 from avalanche.training.supervised import Naive
 
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 class MineSettings(StrategySettings):
@@ -342,12 +339,12 @@ class MineSettings(StrategySettings):
 
 
 class Mine(Naive):
+    facts = Facts("pull", "a template", "made up", STRENGTH)
+    Settings = MineSettings
+
     def __init__(self, *, strength, **arguments):
         super().__init__(**arguments)
         assert strength in (1, 2)
-
-
-STRATEGIES = [StrategyEntry("pull", "Mine", __name__, MineSettings, "a template", "made up")]
 """
 
 
@@ -373,11 +370,11 @@ def test_workers_load_it_too(write, capsys):
 
 def test_a_plugin_imports_what_lies_beside_it(tmp_path):
     (tmp_path / "lies_beside.py").write_text("NAME = 'pulls_too'\n")
-    text = LIGHT.replace('StrategyEntry("pull"', "StrategyEntry(NAME")
+    text = LIGHT.replace('Facts("pull"', "Facts(NAME")
     (tmp_path / "pulls_too.py").write_text(f"from lies_beside import NAME\n{text}")
     (tmp_path / "random.py").write_text("raise SystemExit('this hides nothing')\n")
     run = subprocess.run(
-        [sys.executable, "-m", "palimpsest.benchmark.cli", "list", "strategies", "--plugin",
+        [sys.executable, "-m", "palimpsest", "list", "strategies", "--plugin",
          str(tmp_path / "pulls_too.py")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -17,12 +17,13 @@ from at_length import at_length
 from one_run import execute
 from torch import nn
 
-from palimpsest.benchmark.probes import PROBES, overlap, refit
+from palimpsest.benchmark.probes import PROBES, load, overlap, refit, summary_of
 from palimpsest.benchmark.probes.refit import Refit
 from palimpsest.benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.training.evaluation import evaluate
+from palimpsest.strategies import Finetune
 
 ALL = [name for name in PROBES if name != "unmerged"]
 """Those that look into any strategy; what is unmerged is asked in test_merged_weights.py."""
@@ -223,9 +224,8 @@ def test_naming_probes_needs_no_torch():
 
 @pytest.mark.parametrize("name", PROBES)
 def test_every_probe_says_what_it_is(name):
-    probe = PROBES[name].load()
-    assert probe.__name__ == PROBES[name].class_name
-    assert len(inspect.getdoc(probe)) > 100
+    assert len(inspect.getdoc(load(name))) > 100
+    assert 20 < len(summary_of(name)) < 100
 
 
 # Distance
@@ -495,7 +495,7 @@ def test_before_is_the_accuracy_at_the_end(make, tmp_path, strategy):
 def test_no_independent_network_is_put_together_from_several(make, tmp_path):
     # In the pool no later model has all blocks that an earlier one shares.
     record = execute(make("independent", POOL), tmp_path)
-    assert "no independent model" in record.probes["refit"]["absent"]
+    assert "no other model" in record.probes["refit"]["absent"]
 
 
 def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
@@ -520,9 +520,9 @@ def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
 
 
 def _subject(ready):
-    from palimpsest.benchmark.probes.probe import Subject
+    from palimpsest.benchmark.probes.base.probe import Subject
 
-    return Subject(ready.scenario, "finetune", ready.plugin, unordered=None, seed=0)
+    return Subject(ready.scenario, Finetune.facts, ready.plugin, unordered=None, seed=0)
 
 
 @pytest.mark.parametrize("scenario", [TWO, POOL], ids=["two_models", "model_sequence"])

@@ -11,8 +11,8 @@ from palimpsest.benchmark.store.store import Store
 PLUGIN = """\
 from avalanche.training.plugins import SupervisedPlugin
 
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 class Settings(StrategySettings):
@@ -20,20 +20,20 @@ class Settings(StrategySettings):
 
 
 class One(SupervisedPlugin):
+    facts = Facts("one", "first", "made up", STRENGTH)
+    Settings = Settings
+
     def __init__(self, strength):
         super().__init__()
         self.factor = 1
 
 
 class Two(SupervisedPlugin):
+    facts = Facts("two", "second", "made up", STRENGTH)
+    Settings = Settings
+
     def __init__(self, strength):
         super().__init__()
-
-
-STRATEGIES = [
-    StrategyEntry("one", "One", __name__, Settings, "first", "made up"),
-    StrategyEntry("two", "Two", __name__, Settings, "second", "made up"),
-]
 """
 
 SUITE = """\

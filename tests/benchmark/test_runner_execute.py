@@ -15,7 +15,7 @@ from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.training import evaluation
 from palimpsest.benchmark.training.control import Watch
 from palimpsest.benchmark.training.evaluation import AccuracyMeter
-from palimpsest.strategies.registry import STRATEGIES as REGISTRY
+from palimpsest.strategies.base.catalogue import STRATEGIES as REGISTRY
 
 TWO = {
     "data": "digits",

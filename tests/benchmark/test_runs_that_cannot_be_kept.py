@@ -41,30 +41,25 @@ NETWORKS = [NetworkEntry("odd", "Odd", __name__)]
 """
 
 STRATEGY = """\
-from dataclasses import dataclass
-
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.hooks import Capacity, Hooked
-from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.base.settings import StrategySettings
 
 
-@dataclass
-class Settings:
-    \"\"\"Settings of holds.\"\"\"
-
+class Settings(StrategySettings):
     told: str = "nan"
-    \"\"\"What it tells.\"\"\"
 
 
 class Holds(Hooked, Capacity):
+    facts = Facts("holds", "holds", "made up")
+    Settings = Settings
+
     def __init__(self, told):
         super().__init__()
         self.told = float(told)
 
     def free(self, model):
         return {name: self.told for name, _ in model.named_parameters()}
-
-
-STRATEGIES = [StrategyEntry("holds", "Holds", __name__, Settings, "holds", "made up")]
 """
 
 

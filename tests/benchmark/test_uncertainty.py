@@ -191,7 +191,7 @@ def test_a_posterior_is_recorded_without_being_asked_and_changes_nothing(make, t
 
 def test_looking_draws_no_numbers_of_the_training(make, tmp_path, monkeypatch):
     seen = execute(make(), tmp_path)
-    monkeypatch.setattr("palimpsest.benchmark.probes.probe.Samples", type("Nothing", (), {}))
+    monkeypatch.setattr("palimpsest.benchmark.probes.base.attach.Samples", type("Nothing", (), {}))
     unseen = execute(make(), tmp_path)
     assert unseen.probes == {}
     assert unseen.accuracy_matrix == seen.accuracy_matrix

@@ -25,6 +25,7 @@ from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 ROOT = Path("/nowhere")
 CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
@@ -32,7 +33,10 @@ CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
 
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
-    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
+    names = {"suite": "s", "scenario": "s", "strategy": name}
+    return Run(
+        key=name, **names, strength=None, seed=0, spec=spec, facts=STRATEGIES["finetune"].facts
+    )
 
 
 def pretend(job: Job, root: Path, scratch: Path, progress, checkpoints=None) -> list[Record]:
@@ -242,7 +246,7 @@ def test_too_little_memory_for_torch_is_told_in_a_sentence(tmp_path):
     """Both where the command itself imports it, and where its workers do."""
     run = "run quick --seeds 1 --strategies finetune --workers 1 --store runs.db"
     for words in (run, "check freeze"):
-        limited = f"ulimit -v 600000; exec '{sys.executable}' -m palimpsest.benchmark.cli {words}"
+        limited = f"ulimit -v 600000; exec '{sys.executable}' -m palimpsest {words}"
         ran = subprocess.run(
             ["sh", "-c", limited],
             cwd=tmp_path,

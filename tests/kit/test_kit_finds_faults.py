@@ -3,7 +3,7 @@
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakKeyDictionary
@@ -22,7 +22,7 @@ from palimpsest.benchmark.kit.check import PROPERTIES, verdict
 from palimpsest.benchmark.kit.testing import StrategyProperties
 from palimpsest.strategies import L2, VCL, BAdam, Freeze, FreezeImportant, NStepKL, TaskArithmetic
 from palimpsest.strategies.base import optimizer_metric
-from palimpsest.strategies.base.facts import BETA, ENERGY, SCALE, SHARE, Dial
+from palimpsest.strategies.base.facts import BETA, ENERGY, SCALE, SHARE, Dial, Facts
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.posteriors.layers import posterior_layers
 
@@ -573,8 +573,9 @@ strategies are told apart in test_avalanche_findings.py."""
 
 
 def planted(plugin, **changes):
-    candidate = Candidate(plugin.__name__, plugin, None, strength="strength", memory="constant")
-    return replace(candidate, **getattr(plugin, "declares", {}) | changes)
+    own = {"strength": "strength"} | getattr(plugin, "declares", {}) | changes
+    facts = {name: own.pop(name) for name in {*own} & {each.name for each in fields(Facts)}}
+    return Candidate(plugin.__name__, Facts("", "", "", **facts), plugin, None, **own)
 
 
 def verdicts(candidate, wanted=PROPERTIES):
@@ -629,7 +630,7 @@ def test_every_property_but_the_gpus_was_seen_to_fail():
 def test_memory_is_held_against_what_is_declared():
     memory = named("memory grows as declared")
     assert verdict(memory, planted(KeepsEveryModel, memory="linear")).outcome == "pass"
-    found = verdict(memory, planted(KeepsEveryModel, memory=None))
+    found = verdict(memory, replace(planted(KeepsEveryModel), name="avalanche:Keeps"))
     assert found.outcome == "not applicable"
     assert "linear, from 2 to 4 models +2." in found.detail  # one tensor for each and its name
 
@@ -681,7 +682,7 @@ def test_so_is_the_line_of_a_helper_of_the_users(tmp_path, monkeypatch):
 
 def test_what_no_line_of_the_users_called_is_told_with_one_of_palimpsest():
     found = verdict(named("protects the earlier model"), planted(ReturnsAnotherThing))
-    assert re.search(r"\(strategies/\w+\.py, line \d+\)$", found.detail), found.detail
+    assert re.search(r"\(palimpsest/strategies/[\w/]+\.py, line \d+\)$", found.detail), found.detail
 
 
 PROTECTION = ("protects the earlier model", "protects behind every optimizer")

@@ -11,7 +11,7 @@ from torch import nn
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.check import PROPERTIES, check, verdict
 from palimpsest.strategies import L2
-from palimpsest.strategies.base.facts import Dial
+from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.hooks import Hooked
 
 
@@ -193,11 +193,11 @@ class WithParameters(Hooked, L2):
 
 
 OWN_DIAL = {
-    "dial": Dial("scale", "scales", after_training=True),
+    "facts": Facts("", "", "", Dial("scale", "scales", after_training=True)),
     "values": (0.5, 0.25),
     "memory": "constant",
 }
-STRENGTH = {"strength": "strength"}
+STRENGTH = {"facts": Facts("", "", ""), "strength": "strength"}
 
 FAULTS = {
     EvaluatesFineTuning: {
@@ -222,7 +222,7 @@ FAULTS = {
 
 def planted(plugin):
     own = STRENGTH if "strength" in plugin.__init__.__code__.co_varnames else OWN_DIAL
-    return Candidate(plugin.__name__, plugin, None, **own)
+    return Candidate(plugin.__name__, plugin=plugin, template=None, **own)
 
 
 def verdict_on(plugin, name):

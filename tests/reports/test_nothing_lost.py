@@ -264,7 +264,7 @@ def test_the_page_in_the_documentation_can_be_made_again(tmp_path):
 
     assert page.has(ROOT / "docs" / "reproduction.md")
     assert not page.has(ROOT / "docs" / "speed.md")
-    assert not page.has(ROOT / "configs" / "paper" / "reproduction.md.j2")
+    assert not page.has(ROOT / "docs" / "reproduction" / "reproduction.md.j2")
     figures = list((ROOT / "docs" / "reproduction").glob("*.svg"))
     assert figures
     assert all(figure.has(path) for path in figures)
@@ -325,7 +325,7 @@ def test_a_full_disk_keeps_the_runs_that_were_stored(place, capsys, monkeypatch,
         yield replace(record([[0.5]], strategy="ewc"), key=runs[0].key)
         yield replace(record([[0.5]], strategy="si", error="x" * 100_000), key=runs[0].key)
 
-    monkeypatch.setattr("palimpsest.benchmark.orchestration.loop.carry_out", carry_out)
+    monkeypatch.setattr("palimpsest.benchmark.orchestration.loop.run_jobs", carry_out)
     with full_beyond(60_000):
         assert command("run", "small.yaml", "--store", "runs.db", "--quiet", "--hold", "0") == 2
     err = capsys.readouterr().err
@@ -491,7 +491,7 @@ def test_a_store_of_an_earlier_version_is_read_as_it_is(place, arguments):
 )
 def test_what_is_forbidden_is_said(unprivileged, capsys, monkeypatch, forbid, arguments, message):
     monkeypatch.setattr(
-        "palimpsest.benchmark.orchestration.loop.carry_out",
+        "palimpsest.benchmark.orchestration.loop.run_jobs",
         lambda *_: pytest.fail("trained in vain"),
     )
     Path("old.html").write_text(OLD_REPORT)

@@ -1,6 +1,6 @@
 """The smallest honest case of each seam: a mask, an adapter, an update rule, a merge.
 
-A plugin file: suites name what ``STRATEGIES`` lists.
+A plugin file: suites name what has facts.
 """
 
 import math
@@ -13,10 +13,9 @@ from torch import nn
 from torch.nn.functional import linear
 
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.strategies.base.facts import Dial
+from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.hooks import Hooked
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 class PerModel(nn.Module):
@@ -94,6 +93,9 @@ class MaskSettings(StrategySettings):
 class Mask(Wraps):
     """A mask for each model over weights that never move."""
 
+    facts = Facts("mask", "masks", "a test", memory="linear", ends_only=True)
+    Settings = MaskSettings
+
     kind = MaskedLinear
 
     def __init__(self, seed=0):
@@ -132,6 +134,16 @@ class AdapterSettings(StrategySettings):
 
 class Adapter(Wraps):
     """The first model trains all weights, each later one a low-rank update of what is frozen."""
+
+    facts = Facts(
+        name="adapter",
+        summary="low-rank updates",
+        source="a test",
+        dial=Dial("rank", "ranks", whole=True),
+        memory="linear",
+        ends_only=True,
+    )
+    Settings = AdapterSettings
 
     kind = AdaptedLinear
 
@@ -172,6 +184,9 @@ class SignSettings(StrategySettings):
 class Sign(Hooked):
     """Descends by the sign of the gradient."""
 
+    facts = Facts("sign", "signs", "a test", ends_only=True)
+    Settings = SignSettings
+
     def __init__(self, rate=0.002):
         super().__init__()
         self.rate = rate
@@ -186,6 +201,17 @@ class MergeSettings(StrategySettings):
 
 class Merge(Hooked):
     """Each model trains from the initial weights; evaluated is ``theta_0 + scale sum_i tau_i``."""
+
+    facts = Facts(
+        name="merge",
+        summary="merged weights",
+        source="a test",
+        dial=Dial("scale", "scales", after_training=True),
+        memory="linear",
+        moves_unused=True,
+        ends_only=True,
+    )
+    Settings = MergeSettings
 
     def __init__(self, scale=0.5):
         super().__init__()
@@ -236,34 +262,3 @@ def fill(model, values):
         if name in values:
             known = tuple(slice(0, size) for size in values[name].shape)
             parameter[known] = values[name]
-
-
-STRATEGIES = [
-    StrategyEntry(
-        "mask", "Mask", __name__, MaskSettings, "masks", "a test", memory="linear", ends_only=True
-    ),
-    StrategyEntry(
-        "adapter",
-        "Adapter",
-        __name__,
-        AdapterSettings,
-        "low-rank updates",
-        "a test",
-        memory="linear",
-        ends_only=True,
-        dial=Dial("rank", "ranks"),
-    ),
-    StrategyEntry("sign", "Sign", __name__, SignSettings, "signs", "a test", ends_only=True),
-    StrategyEntry(
-        "merge",
-        "Merge",
-        __name__,
-        MergeSettings,
-        "merged weights",
-        "a test",
-        memory="linear",
-        moves_unused=True,
-        ends_only=True,
-        dial=Dial("scale", "scales", after_training=True),
-    ),
-]

@@ -28,8 +28,8 @@ from palimpsest.benchmark.training.evaluation import AccuracyMeter, evaluate
 from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.training.template import silent_evaluator
 from palimpsest.strategies import L2, Independent
+from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import Hooked
-from palimpsest.strategies.registry import STRATEGIES
 
 SCENARIO = {
     "family": "model_sequence",
@@ -108,7 +108,7 @@ def test_a_plain_avalanche_program_gets_the_numbers_of_the_harness(make_runs, ro
     assert record.error is None
     seed = {"seed": derive(run.seed, "importance")}
     own = settings | (seed if name in {"mask", "adapter"} else {})
-    matrix, _ = by_avalanche(run, root, STRATEGIES[name].load()(**own))
+    matrix, _ = by_avalanche(run, root, STRATEGIES[name](**own))
     assert record.accuracy_matrix == matrix
     assert len(set(map(tuple, matrix))) == 3
 

@@ -7,7 +7,7 @@ from one_run import execute
 
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.strategies import DER, EWC, SRIL, WPL, LwF, RWalk, WPLSchur
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 TOKENS = {
     "family": "tokens",
@@ -61,7 +61,7 @@ def test_the_numbers_are_those_of_a_plain_loop(make_runs, root):
 
 @pytest.mark.parametrize("strategy", [EWC, WPL, WPLSchur, RWalk, LwF, DER, SRIL])
 def test_methods_of_classifiers_refuse_another_loss(make_runs, root, strategy):
-    (name,) = (n for n, entry in STRATEGIES.items() if entry.load() is strategy)
+    (name,) = (n for n, entry in STRATEGIES.items() if entry is strategy)
     (run,) = make_runs({name: {}}, TOKENS)
     error = execute(run, root).error
     assert error.startswith(f"ValueError: {strategy.__name__} needs logits of shape")

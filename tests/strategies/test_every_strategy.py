@@ -23,8 +23,8 @@ from torch import nn
 from palimpsest.benchmark.kit.candidate import candidates
 from palimpsest.benchmark.kit.check import PROPERTIES, check, verdict
 from palimpsest.strategies import L2, Regularizer
-from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
+from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty
 
 
 def applied_as_l2(penalty):
@@ -39,8 +39,8 @@ def choices():
     How a penalty is applied is asked of L2, and of every penalty with a step of its own.
     """
     for name, entry in STRATEGIES.items():
-        for setting, field in entry.settings.model_fields.items():
-            if setting == "application" and name != "l2" and applied_as_l2(entry.load()):
+        for setting, field in entry.Settings.model_fields.items():
+            if setting == "application" and name != "l2" and applied_as_l2(entry):
                 continue
             # Refused: behind most optimizers, of banks, alone, with the default start.
             if setting in ("scales", "infer", "above", "experts"):
@@ -57,10 +57,9 @@ def choices():
 def of_kind(kind, setting=None):
     """The strategies whose class is of a kind, and that have a setting."""
     return [
-        pytest.param(entry.load(), id=name)
+        pytest.param(entry, id=name)
         for name, entry in STRATEGIES.items()
-        if issubclass(entry.load(), kind)
-        and (setting is None or setting in entry.settings.model_fields)
+        if issubclass(entry, kind) and (setting is None or setting in entry.Settings.model_fields)
     ]
 
 
@@ -129,7 +128,7 @@ def test_so_it_has_with_every_choice_of_its_settings(name, settings):
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_settings_that_mean_nothing_are_refused(name):
-    settings = STRATEGIES[name].settings
+    settings = STRATEGIES[name].Settings
     wrong = [{"lambda_": 1}]
     if "strength" in settings.model_fields:
         wrong += [{"strength": -1}, {"strength": float("inf")}, {"strength": float("nan")}]
@@ -265,6 +264,6 @@ NOT_OF_RECURRENT = {"joint", "nsas", "wpl_official"}
 )
 def test_it_trains_a_recurrent_network(name):
     entry = STRATEGIES[name]
-    plugin = entry.load()(**{**entry.brief, **FEWER.get(name, {})})
+    plugin = entry(**{**entry.facts.brief, **FEWER.get(name, {})})
     before = snapshot(Recurrent())
     assert not same(before, snapshot(train(Recurrent(), [plugin], epochs=1)))

@@ -27,7 +27,6 @@ from palimpsest.strategies.curvature.fisher_factors import draw_classes
 from palimpsest.strategies.curvature.per_sample import gradients as per_sample_gradients
 from palimpsest.strategies.curvature.per_sample import layers as fisher_layers
 from palimpsest.strategies.curvature.per_sample import sums as per_sample
-from palimpsest.strategies.settings import FisherSettings
 
 SAMPLES = 7
 ESTIMATORS = ["exact", "monte_carlo", "empirical"]
@@ -592,11 +591,10 @@ def test_after_a_training_it_is_the_mean_over_samples_of_all_task_labels(estimat
     wanted = {n: p for n, p in bank.named_parameters() if n.startswith(("blocks.x", "blocks.y"))}
     task = 2 * (torch.arange(len(x)) % 3 == 0).long()  # models 1 and 3; more samples of the first
     training = SimpleNamespace(model=bank, device="cpu", adapted_dataset=InMemory(x, y, task))
-    settings = FisherSettings(fisher=estimator, samples=9, seed=5)
     before = torch.get_rng_state()
-    found = fisher_of_training(training, wanted, settings, 2)
+    found = fisher_of_training(training, wanted, estimator=estimator, samples=9, batch=128, seed=7)
     assert torch.equal(torch.get_rng_state(), before)
-    source = torch.Generator().manual_seed(5 + 2)
+    source = torch.Generator().manual_seed(7)
     chosen = torch.randperm(len(x), generator=source)[:9]
     expected = dict.fromkeys(wanted, 0)
     for label in (0, 2):

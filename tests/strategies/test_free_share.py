@@ -21,9 +21,9 @@ from palimpsest.strategies import (
     SSNet,
     SupSup,
 )
+from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import Capacity
 from palimpsest.strategies.masks.weight_masks import masked_layers
-from palimpsest.strategies.registry import STRATEGIES
 
 DIRECTIONS = 20  # epochs of four steps: more than any tensor here has directions
 
@@ -242,7 +242,7 @@ def test_at_its_idle_end_everything_is_free():
 
 
 def test_penalties_tell_no_capacity():
-    with_it = {name for name, own in STRATEGIES.items() if issubclass(own.load(), Capacity)}
+    with_it = {name for name, own in STRATEGIES.items() if issubclass(own, Capacity)}
     assert {"spg", "gpm", "freeze_important", "fggm", "migu", "freeze", "ogl"} <= with_it
     assert {"supsup", "ssnet", "exssnet", "inflora"} <= with_it
     assert not {"ewc", "wpl", "l2", "si", "mas", "replay", "joint", "independent"} & with_it

@@ -29,10 +29,10 @@ from torch.nn.functional import cross_entropy
 
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.strategies import TDVCL, VCL, NStepKL
+from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.gaussian import Gaussian, divergence, slopes
 from palimpsest.strategies.memory.rehearsal import Rehearsal
 from palimpsest.strategies.posteriors.layers import PosteriorLayer, add_posteriors, posterior_layers
-from palimpsest.strategies.registry import STRATEGIES
 
 EVERY = OPTIMIZERS | {"adamw": lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.1)}
 every = pytest.mark.parametrize("optimizer", EVERY.values(), ids=EVERY)

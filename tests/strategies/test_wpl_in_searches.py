@@ -31,7 +31,7 @@ from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.strategies import EWC, L2, MAS, SI, WPL, Regularizer
 from palimpsest.strategies.base.architectures import NoArchitecturesError
 from palimpsest.strategies.penalty.quadratic import mean_importance
-from palimpsest.strategies.settings import WPLSettings
+from palimpsest.strategies.wpl import WPLSettings
 
 NEW = {"combine", "anchor", "protect", "normalise", "start", "reset_every"}
 NEW |= {"strength_decay", "decay_after", "decay_every"}

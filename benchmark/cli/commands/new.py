@@ -2,77 +2,124 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import keyword
-from dataclasses import dataclass
+import re
+import textwrap
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.files.writing import Output, write_files
 from palimpsest.benchmark.metrics.metric import NAME
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import FOLDER, STRATEGIES
+from palimpsest.strategies.base.facts import Facts
 
 _FIRST = "my_reg"
 _SWEEP = "{strengths: [10, 100, 1000], power: 1.0}"
-"""The first kind, which has a test and a suite, and its settings there."""
+"""The strategy that is written if none is named, and its settings in the suite."""
+
+_ITS_OWN = ("name", "summary", "source", "role", "color", "same_with_two")
+"""Facts that a copy does not take over."""
 
 
-@dataclass(frozen=True)
-class _Template:
-    """A strategy to begin with.
-
-    Attributes:
-        name: Of the strategy and its file.
-        sweep: Its settings in the suite.
-    """
-
-    name: str
-    sweep: str
-
-
-_TEMPLATES = {
-    "penalty": _Template(_FIRST, _SWEEP),
-    "mask": _Template("my_mask", "{shares: [0.2, 0.5, 0.9]}"),
-    "supermask": _Template("my_supermask", "{densities: [0.1, 0.5], spread: 1.0}"),
-    "projection": _Template("my_projection", "{ranks: [3, 10, 30]}"),
-    "posterior": _Template("my_posterior", "{betas: [0.1, 1, 10], power: 1.0}"),
-    "merge": _Template("my_merge", "{scales: [0.3, 0.6, 1]}"),
-}
-
-
-def new_strategy(name: str, kind: str) -> None:
+def new_strategy(name: str, like: str | None) -> None:
     """Write a strategy that works at once, its test and a suite, and print what to do next.
 
     Args:
         name: Its name in suites, and in the names of the files.
-        kind: What it is: penalty, mask, supermask, projection, posterior or merge.
+        like: The strategy that it begins as a copy of; ``None``: a penalty, explained.
 
     Raises:
-        UserError: There is no such kind, the name is invalid or taken, a file of that name exists,
-            or one cannot be written.
+        UserError: There is no such strategy, the name is invalid or taken, a file of that name
+            exists, or one cannot be written.
     """
-    if kind not in _TEMPLATES:
-        raise UserError(f"--kind {kind}: no such kind of strategy; {nearest(kind, _TEMPLATES)}")
-    template = _TEMPLATES[kind]
-    paths = [Path(f"{name}.py"), Path(f"test_{name}.py"), Path(f"{name}.yaml")]
+    if like is not None and like not in STRATEGIES.shipped:
+        raise UserError(f"--like {like}: no such strategy; {nearest(like, STRATEGIES.shipped)}")
     _check(name)
-    files = (f"{template.name}.py", f"test_{_FIRST}.py", f"{_FIRST}.yaml")
-    outputs = []
-    for file, path in zip(files, paths, strict=True):
-        text = resources.files("palimpsest.benchmark.templates").joinpath(file).read_text("utf-8")
-        text = text.replace(_SWEEP, template.sweep)
-        for old in (template.name, _FIRST):
-            text = text.replace(old, name).replace(_class_name(old), _class_name(name))
-        outputs.append(Output(path, text.encode(), kind=None))
-    write_files(outputs)
-    strategy, test, suite = paths
-    say(f"Written: {strategy}, {test} and {suite}. Next:")
+    strategy, test, suite = Path(f"{name}.py"), Path(f"test_{name}.py"), Path(f"{name}.yaml")
+    texts = {strategy: _template("my_reg.py"), test: _template("test_my_reg.py")}
+    found = None if like is None else STRATEGIES[like]
+    for_searches = found and (found.facts.searches or found.Settings().needs_edges)
+    if not for_searches:  # no scenario of the suite is one
+        texts[suite] = _template("my_reg.yaml")
+    if found is not None:
+        texts[strategy] = _copy(found, name)
+        texts = {path: text.replace(_SWEEP, _sweep(found)) for path, text in texts.items()}
+    renamed = {
+        path: text.replace(_FIRST, name).replace(_class_name(_FIRST), _class_name(name))
+        for path, text in texts.items()
+    }
+    write_files([Output(path, text.encode(), kind=None) for path, text in renamed.items()])
+    written = [str(path) for path in texts]
+    say(f"Written: {', '.join(written[:-1])} and {written[-1]}. Next:")
     say(f"  palimpsest check {strategy}")
     needs = "" if find_spec("pytest") else "   # pip install pytest, which is not installed yet"
     say(f"  python -m pytest {test}{needs}")
-    say(f"  palimpsest run {suite} --plugin {strategy}")
+    if suite in texts:
+        say(f"  palimpsest run {suite} --plugin {strategy}")
+
+
+def _template(file: str) -> str:
+    return resources.files("palimpsest.benchmark.templates").joinpath(file).read_text("utf-8")
+
+
+def _copy(strategy: type[Any], name: str) -> str:
+    """Return the file of a strategy with another name, and docstrings and a source of its own."""
+    facts: Facts = strategy.facts
+    old, new = strategy.__name__, _class_name(name)
+    text = (FOLDER / f"{facts.name}.py").read_text("utf-8")
+    text = re.sub(rf"\b{old}(?=\b|Settings\b)", new, text)
+    text = text.replace(f'return "{facts.name}"', f'return "{name}"')  # what a need is of
+    tree = ast.parse(text)
+    (found,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == new)
+    (told,) = (n for n in found.body if ast.unparse(n).startswith("facts = "))
+    assert isinstance(told, ast.Assign) and isinstance(told.value, ast.Call)
+    kept = [
+        f"        {ast.get_source_segment(text, word)},"
+        for word in told.value.keywords
+        if word.arg not in _ITS_OWN
+    ]
+    declared = [
+        f'        name="{name}",',
+        f'        summary="my own, which begins as a copy of {facts.name}",',
+        '        source="my own",',
+        *kept,
+    ]
+    first = (ast.get_docstring(found) or "").partition("\n\n")[0].splitlines()
+    own = f"It begins as a copy of ``palimpsest.strategies.{old}``, which says more."
+    documented = [f'"""{first[0]}', *first[1:], "", own, '"""']
+    lines = text.splitlines()
+    for node, replacement in [
+        (told, ["    facts = Facts(", *declared, "    )"]),
+        (found.body[0], textwrap.indent("\n".join(documented), "    ").splitlines()),
+        (tree.body[0], [f'"""A strategy of my own, which begins as a copy of {facts.name}."""']),
+    ]:
+        lines[node.lineno - 1 : node.end_lineno] = replacement
+    return "\n".join(lines) + "\n"
+
+
+def _sweep(strategy: type[Any]) -> str:
+    """Return the settings in the suite: valid values of the dial around its default."""
+    dial, settings = strategy.facts.dial, strategy.Settings
+    if dial is None:
+        return "{}"
+    default = settings.model_fields[dial.name].default
+    values = []
+    for factor in (0.1, 1, 10):
+        value = dial.typed(float(f"{factor * default:g}"))
+        try:
+            settings.model_validate({dial.name: value})
+        except ValidationError:
+            continue
+        values.append(value)
+    return f"{{{dial.plural}: {json.dumps(values)}}}"
 
 
 def _class_name(name: str) -> str:

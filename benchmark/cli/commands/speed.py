@@ -15,7 +15,8 @@ from rich.table import Table
 from palimpsest.benchmark.cli.models import SpeedCommand
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.output import say, tell
-from palimpsest.benchmark.data.catalog import data_root, is_there
+from palimpsest.benchmark.data.catalog import data_root
+from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.orchestration.plan import check_device
 from palimpsest.benchmark.suites.loading import load_suite
 
@@ -26,7 +27,6 @@ _FISHER_SAMPLES = 128
 _CURVES = "two_models_curves"
 _MANY_MODELS = "many_models"
 _IMAGES = ("images_cnn", "images_resnet")
-_PENALTIES = ("ewc", "wpl")
 
 
 def measure_speed(options: SpeedCommand) -> None:
@@ -57,26 +57,28 @@ def measure_speed(options: SpeedCommand) -> None:
 
 def _cases(options: SpeedCommand, root: Path) -> list[Case]:
     from palimpsest.benchmark.speed import importance, many_models, training
-    from palimpsest.benchmark.speed.measure import PLAIN
+    from palimpsest.strategies.base.catalogue import STRATEGIES
+    from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty
 
     settings = options.settings or []
-    if not is_there("mnist", root):
+    if not SETS["mnist"].is_there(root):
         scenarios = ("split", "split_adam", "two_models", "two_models_curves")
         settings = [*(f"scenarios.{name}.data=digits" for name in scenarios), *settings]
     suite = load_suite("speed", settings=settings)
     found: list[Case] = []
     left_out: dict[str, None] = {}
     for run in suite.runs(options.device, root):
+        plain = run.facts.role == "baseline"
         if run.scenario == _MANY_MODELS:
-            if run.strategy in _PENALTIES:
+            if issubclass(STRATEGIES[run.spec.strategy.kind], FisherPenalty):
                 found.append(many_models.case(run, root))
         elif run.scenario == _CURVES:
-            if run.strategy == PLAIN:
+            if plain:
                 found += training.cases(run, root, ("loop", "palimpsest"))
-        elif run.spec.scenario.settings["data"] == "cifar10" and not is_there("cifar10", root):
+        elif run.spec.scenario.settings["data"] == "cifar10" and not SETS["cifar10"].is_there(root):
             left_out[run.scenario] = None
         elif run.scenario in _IMAGES:
-            if run.strategy == PLAIN:  # what penalties cost more is their importances, see below
+            if plain:  # what penalties cost more is their importances, see below
                 found += training.cases(run, root)
         else:
             found += training.cases(run, root)

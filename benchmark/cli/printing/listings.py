@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from rich.table import Table
 
 from palimpsest.benchmark.cli.printing.console import table_console
@@ -21,14 +19,17 @@ from palimpsest.benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, TO
 from palimpsest.benchmark.plugins import load_packages
 from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.source import MODULE_PREFIX
-from palimpsest.benchmark.probes import PROBES
+from palimpsest.benchmark.probes import PROBES, summary_of
 from palimpsest.benchmark.search.supernets.settings import (
     ConvolutionalCell,
     MicroCell,
     RecurrentCell,
 )
+from palimpsest.benchmark.settings.text import SettingText, type_text
+from palimpsest.benchmark.suites.catalogue import shown_strategy
 from palimpsest.benchmark.suites.file import shipped_suites
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
+from palimpsest.strategies.base.facts import ROLES
 
 _SUPERNETS: dict[str, type[ConvolutionalCell | RecurrentCell | MicroCell]] = {
     each.model_fields["name"].default: each
@@ -42,7 +43,8 @@ _WIDEST_IN_FILES = 100
 def strategies(as_json: bool) -> None:
     """Print the strategies that a suite can name."""
     load_packages()
-    rows = [{"name": e.name, "summary": e.summary, "source": e.source} for e in STRATEGIES.values()]
+    found = [shown_strategy(name).facts for name in STRATEGIES]
+    rows = [{"name": e.name, "summary": e.summary, "source": e.source} for e in found]
     rows.append(
         {
             "name": "avalanche:CLASS",
@@ -102,7 +104,7 @@ def supernets(as_json: bool) -> None:
 
 def probes(as_json: bool) -> None:
     """Print the probes that a suite can name."""
-    print_rows([{"name": e.name, "summary": e.summary} for e in PROBES.values()], as_json)
+    print_rows([{"name": name, "summary": summary_of(name)} for name in PROBES], as_json)
 
 
 def metrics(as_json: bool) -> None:
@@ -135,17 +137,15 @@ def strategy(name: str) -> None:
         load_packages()
     if name not in STRATEGIES:
         raise UserError(f"unknown strategy {name!r}; {nearest(name, STRATEGIES)}")
-    entry = STRATEGIES[name]
-    say(f"{entry.name}: {entry.summary}")
-    say(f"Source: {entry.source}")
-    place = entry.module.removeprefix(MODULE_PREFIX)
-    place = "strategies" if place.startswith("strategies.") else place
-    say(f"In Python: from {place} import {entry.class_name}\n")
-    _print_settings(entry.settings, leave_out={"seed"})  # a suite's seeds decide it
-    if entry.dial:
-        say(f"  {entry.dial.plural}")
-        say(f"      In a suite, in place of {entry.dial.name}: a list to sweep over.")
-    if "seed" in entry.settings.model_fields:
+    shown = shown_strategy(name)
+    say(f"{name}: {shown.facts.summary}")
+    say(f"Source: {shown.facts.source}")
+    say(f"In Python: from {shown.module.removeprefix(MODULE_PREFIX)} import {shown.class_name}\n")
+    _print_settings(shown.settings, leave_out={"seed"})  # a suite's seeds decide it
+    if dial := shown.facts.dial:
+        say(f"  {dial.plural}")
+        say(f"      In a suite, in place of {dial.name}: a list to sweep over.")
+    if "seed" in {setting.name for setting in shown.settings}:
         say("\nIn Python also: seed, which a suite sets itself.")
 
 
@@ -157,7 +157,7 @@ def scenario(name: str) -> None:
         raise UserError(f"unknown scenario family {name!r}; {nearest(name, FAMILIES)}")
     family = FAMILIES[name]
     say(f"{name}: {inspect.getdoc(family)}\n")
-    _print_settings(family, leave_out={"family"})
+    _print_settings(SettingText.of(family), leave_out={"family"})
     _print_inside(family)
 
 
@@ -175,7 +175,7 @@ def supernet(name: str) -> None:
     counts = f"{space.size:,} architectures; options of each decision: {options}"
     say(f"With the default settings: {counts}")
     say(f"The first one: {list(first)}, {space.text(first)}\n")
-    _print_settings(chosen, leave_out={"name"})
+    _print_settings(SettingText.of(chosen), leave_out={"name"})
     _print_inside(chosen)
 
 
@@ -229,7 +229,7 @@ def _summary(documented: type[Any]) -> str:
 def needs(metric: Metric) -> str:
     """Say what a metric is computed from: ``accuracy matrix, runs of joint``."""
     parts = [name.replace("_", " ") for name in metric.needs]
-    parts += [] if metric.reference is None else [f"a run of {metric.reference}"]
+    parts += [] if metric.reference is None else [f"a run of {ROLES[metric.reference]}"]
     return ", ".join(parts)
 
 
@@ -280,18 +280,18 @@ def _free_name(model: type[BaseModel]) -> bool:
 
 
 def _print_settings(
-    model: type[BaseModel], leave_out: Iterable[str] = (), *, title: bool = True
+    settings: Sequence[SettingText], leave_out: Iterable[str] = (), *, title: bool = True
 ) -> None:
-    if not model.model_fields:
+    if not settings:
         say("It has no settings.")
         return
     if title:
         say("Settings:")
-    for name, field in model.model_fields.items():
-        if name not in leave_out:
-            say(f"  {name} = {default_text(field)}   ({type_text(field.annotation)})")
-            if field.description:
-                say(f"      {field.description}")
+    for setting in settings:
+        if setting.name not in leave_out:
+            say(f"  {setting.name} = {setting.default}   ({setting.values})")
+            if setting.description:
+                say(f"      {setting.description}")
 
 
 def _print_inside(model: type[BaseModel]) -> None:
@@ -302,39 +302,6 @@ def _print_inside(model: type[BaseModel]) -> None:
             inside.setdefault(found, []).append(setting)
     for found, settings in inside.items():
         say(f"\nInside {' and '.join(settings)}{_with_name(found)}: {_summary(found)}")
-        _print_settings(found, leave_out=set() if _free_name(found) else {"name"}, title=False)
+        hidden = set() if _free_name(found) else {"name"}
+        _print_settings(SettingText.of(found), hidden, title=False)
         _print_inside(found)
-
-
-def default_text(field: FieldInfo) -> str:
-    """Write a setting's default as a suite file would; ``required`` where it has none."""
-    if field.is_required():
-        return "required"
-    value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
-        dumped = value.model_dump(mode="json")
-        if isinstance(dumped, str):  # written by its name
-            return json.dumps(dumped)
-        content = json.loads(json.dumps(dict(value)))  # all of it; a dump leaves some out
-        return str(yaml.safe_dump(content, default_flow_style=True, width=10_000)).strip()
-    return json.dumps(value)
-
-
-def type_text(annotation: Any) -> str:
-    """Write a type as a user would say it."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if annotation is type(None):
-        return "null"
-    if origin is Literal:
-        return " | ".join(str(value) for value in arguments)
-    if origin in {Annotated, Union, UnionType}:
-        parts = arguments[:1] if origin is Annotated else arguments
-        return " | ".join(type_text(part) for part in parts)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        name = annotation.model_fields.get("name")
-        return "settings" if name is None else type_text(name.annotation)
-    arguments = tuple(part for part in arguments if part is not ...)
-    if arguments:
-        inside = dict.fromkeys(type_text(part) for part in arguments if part is not ...)
-        return f"{origin.__name__} of {', '.join(inside)}"
-    return str(annotation.__name__)

@@ -1,18 +1,32 @@
-"""The 1,797 handwritten digits of 8 x 8 pixels that ship with scikit-learn."""
+"""The digits that ship with scikit-learn, as torchvision's classes have theirs."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
 
-from palimpsest.benchmark.data.formats.raw import RawImages
 from palimpsest.benchmark.data.splits import train_test_split
 
 
-def read() -> RawImages:
-    """Return the digits, pixels from 0 to 16, a fixed fifth of each class set apart for testing."""
-    bunch = load_digits()
-    x = torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1)
-    y = torch.from_numpy(bunch.target).to(torch.int64)
-    train, test = train_test_split(y)
-    return RawImages(x[train], y[train], x[test], y[test], tuple(map(str, bunch.target_names)))
+class Digits:
+    """The digits, pixels from 0 to 16, a fixed fifth of each class set apart for testing.
+
+    Args:
+        root: Not looked at: they come with a package.
+        train: Whether to read the training set or the test set.
+
+    Attributes:
+        data: Pixels, uint8, shape (N, 8, 8).
+        targets: Their classes, int64, shape (N,).
+        classes: The names of the classes.
+    """
+
+    def __init__(self, root: Path, *, train: bool = True) -> None:
+        bunch = load_digits()
+        y = torch.from_numpy(bunch.target).to(torch.int64)
+        own = train_test_split(y)[not train]
+        self.data = torch.from_numpy(bunch.images).to(torch.uint8)[own]
+        self.targets = y[own]
+        self.classes = tuple(map(str, bunch.target_names))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from palimpsest.benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path, outline, require
+from palimpsest.benchmark.data.catalog import FOLDER_PREFIX, folder_path, require
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.data.formats.raw import RawImages
 from palimpsest.benchmark.data.sharing import shared
@@ -78,7 +78,7 @@ def load(name: str, root: Path) -> ImageData:
     that is mapped, where they are large), at a quarter of the size of what this returns.
 
     Args:
-        name: The data set: one of ``catalog.NAMES``, or ``folder:PATH``.
+        name: The data set: one of ``sets.SETS``, or ``folder:PATH``.
         root: The folder that holds the data sets.
 
     Returns:
@@ -101,7 +101,7 @@ def load_pixels(name: str, root: Path) -> PixelData:
     All processes that share files (see ``benchmark/data/sharing.py``) share them.
 
     Args:
-        name: The data set: one of ``catalog.NAMES``, or ``folder:PATH``.
+        name: The data set: one of ``sets.SETS``, or ``folder:PATH``.
         root: The folder that holds the data sets.
 
     Raises:
@@ -130,16 +130,9 @@ def _read(name: str, root: Path) -> RawImages:
         from palimpsest.benchmark.data.formats import folder
 
         return folder.read(folder_path(name, root))
-    if name == "digits":
-        from palimpsest.benchmark.data.formats import digits
+    from palimpsest.benchmark.data.formats import named
 
-        return digits.read()
-    from palimpsest.benchmark.data.formats import torchvision_sets
-
-    known = outline(name, root)
-    return torchvision_sets.read(
-        name, root, files_of(name, root), known.input_shape, known.n_classes
-    )
+    return named.read(name, root)
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:

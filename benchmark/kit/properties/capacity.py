@@ -157,7 +157,7 @@ def _accounted(candidate: Candidate) -> str:
     for where, make, course in _courses(candidate):
         for i, after in enumerate(course, 1):
             _check_shares(f"{where}: after model {i}", after)
-            if candidate.holds_for_good and i > 1:
+            if candidate.facts.holds_for_good and i > 1:
                 _check_growth(f"{where}: from model {i - 1} to {i}", course[i - 2], after)
             for name in after.used & after.moved.keys():
                 if after.told.get(name, 1.0) == 1:

@@ -13,7 +13,7 @@ from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, P
 
 
 def _forgets_nothing(candidate: Candidate) -> str:
-    if not candidate.forgets_nothing:
+    if not candidate.facts.forgets_nothing:
         raise NotApplicableError("it does not declare that it forgets nothing")
     value = telling_or_default(candidate)
     for place, own in programs(candidate).items():

@@ -62,7 +62,7 @@ def _second_model(candidate: Candidate, strength: float | None, batch_size: int)
 def _independent_of_batch_size(candidate: Candidate) -> str:
     if candidate.strength is None:
         raise NotApplicableError("it has no strength to multiply an importance with")
-    if candidate.online:
+    if candidate.facts.online:
         raise NotApplicableError("it is gathered from the batches of training, as declared")
     strength = telling_value(candidate)
     try:

@@ -36,7 +36,7 @@ _HELD = 1e-4
 
 
 def _protects_everywhere(candidate: Candidate) -> str:
-    if not candidate.protects:
+    if candidate.facts.role == "baseline":
         raise NotApplicableError("fine-tuning protects nothing")
     telling = telling_value(candidate)
     values = _values(candidate, telling)

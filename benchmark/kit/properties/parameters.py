@@ -74,7 +74,7 @@ def _no_zeros(candidate: Candidate) -> str:
 
 
 def _unused_stay(candidate: Candidate) -> str:
-    if candidate.moves_unused:
+    if candidate.facts.moves_unused:
         raise NotApplicableError("it moves them by design")
     value = telling_or_default(candidate)
     for optimizer in optimizers_of(candidate, WITH_MOMENTS):

@@ -81,7 +81,7 @@ def _memory(candidate: Candidate) -> str:
     try:
         trained.run(after_each=weigh)
     except BrokenError as reason:
-        if candidate.memory is None:
+        if candidate.of_avalanche:
             raise NotApplicableError(f"it declares nothing, and {reason}") from None
         raise
     unit = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -89,11 +89,11 @@ def _memory(candidate: Candidate) -> str:
     told = f"from 2 to 4 models {early:+.2f}, from 4 to 8 {late:+.2f} times the parameters' size"
     grows = "constant" if early + late < _SLACK else "linear"
     grows = grows if late <= 2 * early + _SLACK else "faster than linear"
-    if candidate.memory is None:
+    if candidate.of_avalanche:
         raise NotApplicableError(f"it declares nothing; measured: {grows}, {told}")
-    if grows not in {candidate.memory, "constant"}:
-        raise BrokenError(f"declared {candidate.memory}, but {told}")
-    return f"declared {candidate.memory}; {told}"
+    if grows not in {candidate.facts.memory, "constant"}:
+        raise BrokenError(f"declared {candidate.facts.memory}, but {told}")
+    return f"declared {candidate.facts.memory}; {told}"
 
 
 PROPERTIES = (

@@ -175,7 +175,7 @@ def _is_fine_tuning(candidate: Candidate, value: float | None) -> str:
 
 
 def _protects(candidate: Candidate) -> str:
-    if not candidate.protects:
+    if candidate.facts.role == "baseline":
         raise NotApplicableError("fine-tuning protects nothing")
     plain, seen = effect(fine_tuning(candidate), None), list(effects(candidate))
     if not seen:

@@ -16,8 +16,8 @@ from torch import nn
 from palimpsest.benchmark.runs.first_model.model import FirstModel
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import Adapts, Optimizes
-from palimpsest.strategies.registry import STRATEGIES
 
 
 def first_model_path(
@@ -34,12 +34,12 @@ def first_model_path(
         plain: Whether the strategy takes no part in the first training. Then it only has to train
             the model as built, with the scenario's own optimizer.
     """
-    entry = STRATEGIES.get(run.spec.strategy.kind)
-    if scratch is None or entry is None:
+    strategy = STRATEGIES.get(run.spec.strategy.kind)
+    if scratch is None or strategy is None:
         return None
     if not plain and (run.facts.online or not run.facts.ends_only):
         return None
-    if issubclass(entry.load(), Adapts | Optimizes):
+    if issubclass(strategy, Adapts | Optimizes):
         return None
     decisive = {
         "scenario": settings.of_first_model(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.data.catalog import is_there
+from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
 from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
@@ -61,7 +61,7 @@ class AvalancheBenchmark(Boundaries):
         from palimpsest.benchmark.scenarios.streams.avalanche_streams import check, task_labels
 
         check(self.benchmark, self.arguments)
-        if all(is_there(name, root) for name in self.data_sets()):
+        if all(SETS[name].is_there(root) for name in self.data_sets()):
             self.check_labels(task_labels(self.benchmark, self.arguments, 0, self._folder(root)))
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:

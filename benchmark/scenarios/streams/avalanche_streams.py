@@ -16,7 +16,7 @@ import avalanche.benchmarks.classic as shipped
 import torch
 from torchvision.transforms import CenterCrop, Compose, Resize
 
-from palimpsest.benchmark.data.formats.torchvision_sets import limited_silence
+from palimpsest.benchmark.data.formats.named import limited_silence
 from palimpsest.benchmark.errors import SettingError, UserError, nearest, quoted
 from palimpsest.benchmark.randomness.generators import own_numbers
 from palimpsest.benchmark.settings.arguments import check_signature

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from palimpsest.benchmark.runs.record import Dial, Facts
 from palimpsest.reports.runs.cells import Cell, Variant, dial_of
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.wording.dials import Dial, is_scale_end
 from palimpsest.reports.wording.numbers import strength_text
 from palimpsest.reports.wording.words import several
 
@@ -19,9 +19,9 @@ def rule(dial: Dial) -> str:
         dial: What it is called.
     """
     return (
-        f"the {dial.one} with the highest average accuracy of all models at the end on the "
-        f"validation split, mean over the seeds that all {dial.many} have; of equal ones the "
-        f"{dial.lowest}; {dial.many} with failed runs are left out"
+        f"the {dial.name} with the highest average accuracy of all models at the end on the "
+        f"validation split, mean over the seeds that all {dial.plural} have; of equal ones the "
+        f"{dial.least}; {dial.plural} with failed runs are left out"
     )
 
 
@@ -31,7 +31,9 @@ def crossed(dial: Dial) -> str:
     Args:
         dial: What it is called.
     """
-    return f"each half of the seeds is reported at the {dial.one} that was chosen on the other half"
+    return (
+        f"each half of the seeds is reported at the {dial.name} that was chosen on the other half"
+    )
 
 
 RULE = "rule"
@@ -56,7 +58,7 @@ class Mixed(Variant):
     @property
     def setting(self) -> str:
         """``strength 1000 (3 of 5 seeds), 1e4 (2)``."""
-        return f"{self.dial} {self.strengths}"
+        return f"{self.dial.name} {self.strengths}"
 
     @property
     def strengths(self) -> str:
@@ -90,7 +92,7 @@ class Choice:
     Attributes:
         scenario: The scenario's name.
         strategy: The strategy's name.
-        kind: Its kind.
+        facts: What others must know of it.
         cell: The runs of the strength that was chosen on all seeds, the one to use next time;
             ``None`` where none could be chosen.
         reported: The runs that stand for the strategy in every number: each seed at the strength
@@ -104,7 +106,7 @@ class Choice:
 
     scenario: str
     strategy: str
-    kind: str
+    facts: Facts
     cell: Cell | None
     reported: Cell | None
     reason: str
@@ -151,10 +153,10 @@ class Choice:
 
     @property
     def end(self) -> str | None:
-        """``weakest`` or ``strongest`` (``Dial.lowest``) where the choice is an end of several."""
+        """``weakest`` or ``strongest`` (``Dial.least``) where the choice is an end of several."""
         if self._index is None or self.budget < 2:
             return None
-        return {0: self.dial.lowest, self.budget - 1: self.dial.highest}.get(self._index)
+        return {0: self.dial.least, self.budget - 1: self.dial.most}.get(self._index)
 
     @property
     def open_end(self) -> str | None:
@@ -165,8 +167,8 @@ class Choice:
         variant, end = self.variant, self.end
         if end is None or variant is None or variant.strength is None:
             return None
-        high = end == self.dial.highest
-        return None if is_scale_end(variant.dial, variant.strength, high=high) else end
+        last = variant.dial.highest if end == self.dial.most else variant.dial.lowest
+        return None if variant.strength == last else end
 
     @property
     def _index(self) -> int | None:

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palimpsest.reports.analysis.choosing.choice import RULE, Choice, Tried
-from palimpsest.reports.wording.dials import is_budget, is_next
 from palimpsest.reports.wording.numbers import percent, strength_text
 from palimpsest.reports.wording.words import joined
 
@@ -64,7 +63,7 @@ def gaps(choice: Choice) -> tuple[Gap, ...]:
         needs, one value), and of dials that are a budget, such as a memory.
     """
     best = next((tried for tried in choice.tried if tried.cell is choice.cell), None)
-    if choice.reason != RULE or best is None or is_budget(choice.dial.one):
+    if choice.reason != RULE or best is None or choice.dial.budget:
         return ()
     top, low = best.validation.value, best.validation.low
     if top is None or low is None:
@@ -108,7 +107,7 @@ def coarse_grids(choices: Sequence[Choice]) -> str:
 def _side_by_side(one: Tried, other: Tried) -> bool:
     """Whether no value lies between two."""
     a, b = one.cell.variant, other.cell.variant
-    return is_next(a.dial, a.strength or 0.0, b.strength or 0.0)
+    return a.dial.whole and abs((a.strength or 0.0) - (b.strength or 0.0)) <= 1
 
 
 def _written(tried: Tried) -> str:

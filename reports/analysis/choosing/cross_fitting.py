@@ -95,7 +95,7 @@ def _choice(cells: Sequence[Cell]) -> Choice:
         reported = _crossed(chosen, known)
     variant = cells[0].variant
     return Choice(
-        cells[0].scenario, variant.strategy, variant.kind, chosen, reported, reason, tuple(tried),
+        cells[0].scenario, variant.strategy, variant.facts, chosen, reported, reason, tuple(tried),
         len(shared),
     )  # fmt: skip
 
@@ -122,7 +122,7 @@ def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
     counts = Counter(done[seed].strength or 0.0 for seed in done)
     parts = sorted(counts.items(), key=lambda part: (-part[1], part[0]))
     one = chosen.variant
-    variant = Mixed(one.strategy, one.kind, None, one.dial, one.place, one.idle, tuple(parts))
+    variant = Mixed(one.strategy, one.facts, None, one.place, tuple(parts))
     runs = tuple(done[seed] for seed in sorted(done))
     return Cell(chosen.scenario, variant, runs, (), (), chosen.place)
 
@@ -145,7 +145,7 @@ def _chosen(tried: Sequence[Tried]) -> tuple[Cell | None, str]:
         return None, "no run finished"
     if len(tried) == 1:
         only = tried[0].cell
-        dial = dial_of([only.variant]).one
+        dial = dial_of([only.variant]).name
         return only, f"no {dial}" if only.variant.strength is None else f"one {dial} only"
     possible = [candidate for candidate in tried if candidate.excluded is None]
     scores = [candidate.validation.value for candidate in possible]
@@ -159,9 +159,9 @@ def _why_none(tried: Sequence[Tried], possible: Sequence[Tried]) -> str:
     """Say why no strength could be chosen."""
     dial = dial_of(candidate.cell.variant for candidate in tried)
     if possible:
-        return f"the {dial.many} have no seed in common"
+        return f"the {dial.plural} have no seed in common"
     if any(candidate.validation.n for candidate in tried):
-        return f"every {dial.one} has failed runs or runs without validation accuracies"
+        return f"every {dial.name} has failed runs or runs without validation accuracies"
     done = [record for candidate in tried for record in candidate.cell.done]
     if any(record.moments and None in record.final_validation for record in done):
         return "no accuracies at the end to choose by: the last visit evaluates only some models"

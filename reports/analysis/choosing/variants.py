@@ -113,7 +113,7 @@ class Catalog:
         choice = self.choice(scenario, strategy)
         if choice.reported is None:
             raise UserError(
-                f"suite {self.suite!r}, scenario {scenario!r}: no {choice.dial.one} of {strategy} "
+                f"suite {self.suite!r}, scenario {scenario!r}: no {choice.dial.name} of {strategy} "
                 f"could be chosen ({choice.reason}); name one, such as "
                 f"{spellings([tried.cell for tried in choice.tried])[0]!r}"
             )
@@ -135,7 +135,7 @@ def label(written: str, labels: Mapping[str, str], variant: Variant) -> str:
 
     Args:
         written: As ``Catalog.cell`` reads it.
-        labels: Names for variants as written, or for strategies: with ``{"wpl": "WPL"}``,
+        labels: Names for variants as written, or for strategies: with ``{wpl: WPL}``,
             ``wpl@1e4`` is ``WPL, strength 1e4`` and ``wpl@chosen`` is ``WPL``.
         variant: What it is: it knows what its dial is called.
     """
@@ -144,7 +144,7 @@ def label(written: str, labels: Mapping[str, str], variant: Variant) -> str:
     name, at, strength = written.rpartition("@")
     name = name if at else strength
     shown = labels.get(name, name)
-    return f"{shown}, {variant.dial} {variant.value}" if at and strength != CHOSEN else shown
+    return f"{shown}, {variant.dial.name} {variant.value}" if at and strength != CHOSEN else shown
 
 
 def _number(text: str) -> float | None:

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.runs.record import BASELINE, Dial
 from palimpsest.benchmark.store.store import Record
-from palimpsest.reports.runs.cells import FINETUNE, REFERENCES, Cell, Variant, dial_of
-from palimpsest.reports.wording.dials import Dial
+from palimpsest.reports.runs.cells import Cell, Variant, dial_of
 from palimpsest.reports.wording.numbers import strength_text
 from palimpsest.reports.wording.words import several
 
@@ -92,7 +92,7 @@ def breakdown_sentences(cells: Sequence[Cell]) -> Iterator[str]:
         cells: All of the scenario.
     """
     found = {loss.variant: loss for loss in breakdowns(cells)}
-    training_holds = not any(variant.kind == FINETUNE for variant in found)
+    training_holds = not any(variant.role == BASELINE for variant in found)
     for strategy in dict.fromkeys(variant.strategy for variant in found):
         own = [cell for cell in cells if cell.variant.strategy == strategy]
         losses = [loss for variant, loss in found.items() if variant.strategy == strategy]
@@ -100,7 +100,7 @@ def breakdown_sentences(cells: Sequence[Cell]) -> Iterator[str]:
         what = f"{_what(losses, dial_of(tried))}{_where(losses, tried)}"
         text = f"{strategy} {what} ({'; '.join(_counts(losses))})"
         settings = next(own[0].runs).spec.strategy.settings
-        if own[0].variant.kind == FINETUNE:
+        if own[0].variant.role == BASELINE:
             text += ": training itself is unstable, whatever is protected"
         elif training_holds and settings.get("application") == "gradient":
             text += f": {_WHY}{_evidence(losses, own[0], cells, found)}"
@@ -112,7 +112,7 @@ def _what(losses: Sequence[Breakdown], dial: Dial) -> str:
     if any(loss.broken for loss in losses):
         words.append(
             f"breaks down (keeps and learns at least {100 * LEAST_FALL:.0f} points less than a "
-            f"{dial.lower} {dial.one})"
+            f"{dial.less} {dial.name})"
         )
     return " or ".join(words)
 
@@ -123,7 +123,7 @@ def _where(losses: Sequence[Breakdown], tried: Sequence[Variant]) -> str:
         return ""
     beyond = tried[tried.index(first) :]
     if [loss.variant for loss in losses] != beyond:
-        return f" at some {dial_of(tried).many}"
+        return f" at some {dial_of(tried).plural}"
     return f" {'from' if len(beyond) > 1 else 'at'} {first.setting}" + (
         " on" if len(beyond) > 1 else ""
     )
@@ -175,10 +175,10 @@ def _diverged(record: Record) -> bool:
 
 
 def _is_weaker(other: Variant, own: Variant) -> bool:
-    if own.strength is None or own.kind in REFERENCES:
+    if own.strength is None or own.is_reference:
         return False
-    if other.kind == FINETUNE:
-        return own.idle is not None and own.idle <= own.strength
+    if other.role == BASELINE:
+        return own.dial.idle is not None and own.dial.idle <= own.strength
     same = other.strategy == own.strategy and other.strength is not None
     return same and (other.strength or 0.0) < own.strength
 

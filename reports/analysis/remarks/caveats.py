@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from palimpsest.benchmark.metrics import LEAST_FORGETTING, METRICS
+from palimpsest.benchmark.runs.record import BASELINE, ROLES
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.choice import Choice, budgets
 from palimpsest.reports.analysis.choosing.coarseness import coarse_grids
@@ -12,17 +13,13 @@ from palimpsest.reports.analysis.ranking import Standing
 from palimpsest.reports.analysis.remarks.breakdown import breakdown_sentences
 from palimpsest.reports.analysis.remarks.coincidence import coincidence_sentences
 from palimpsest.reports.analysis.remarks.instability import instability_sentences
-from palimpsest.reports.runs.cells import FINETUNE, Cell, by_scenario, dial_of
+from palimpsest.reports.runs.cells import Cell, by_scenario, dial_of
 from palimpsest.reports.statistics.collapse import GAP
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS
 from palimpsest.reports.statistics.ratio import NOTHING
-from palimpsest.reports.wording.dials import dial_named, is_budget
 from palimpsest.reports.wording.words import joined, natural, ranges, several
 
 ENOUGH_SEEDS = 5
-
-_MEMORY = "memory"
-"""The setting of methods that can store samples."""
 
 _MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
 
@@ -124,16 +121,18 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
     tried = budgets(choices)
     if len(set(tried.values())) > 1:
         counts = ", ".join(f"{name} {count}" for name, count in tried.items())
-        dial = dial_of(tried.cell.variant for choice in choices for tried in choice.tried).many
-        yield f"strategies were given different numbers of {dial} to choose from: {counts}."
-    at_end: dict[tuple[str, str], list[str]] = {}
+        many = dial_of(tried.cell.variant for choice in choices for tried in choice.tried).plural
+        yield f"strategies were given different numbers of {many} to choose from: {counts}."
+    at_end: dict[tuple[str, str, bool], list[str]] = {}
     for choice in choices:
         if choice.open_end is not None and choice.variant is not None:
+            dial, end = choice.variant.dial, choice.open_end
+            spent = dial.budget and end == dial.most
             text = f"{choice.strategy}, {choice.variant.value or 0}"
-            at_end.setdefault((choice.variant.dial, choice.open_end), []).append(text)
-    for (name, end), members in at_end.items():
+            at_end.setdefault((dial.name, end, spent), []).append(text)
+    for (name, end, spent), members in at_end.items():
         what = "a better one may lie beyond it, so extend the range."
-        if is_budget(name) and end == dial_named([name]).highest:
+        if spent:
             what = (
                 "more stored samples are seldom worse, up to all data, so compare methods at the "
                 "same memory."
@@ -143,10 +142,10 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
         yield coarse
     optimistic = [choice for choice in choices if choice.is_optimistic]
     if optimistic:
-        dial = dial_of(tried.cell.variant for choice in optimistic for tried in choice.tried).one
+        name = dial_of(tried.cell.variant for choice in optimistic for tried in choice.tried).name
         alone = ", ".join(choice.strategy for choice in optimistic)
         yield (
-            f"the {dial} of {alone} was chosen on the seed on which it is reported, since there "
+            f"the {name} of {alone} was chosen on the seed on which it is reported, since there "
             "is only one: the reported numbers are optimistic."
         )
 
@@ -157,7 +156,7 @@ def _test_caveats(standings: Sequence[Standing]) -> Iterator[str]:
         found
         for standing in standings
         for row in standing.rows
-        for found in (row.against_finetune, row.against_best)
+        for found in (row.against_baseline, row.against_best)
         if found is not None
     ]
     most = max((found.seeds for found in compared), default=FEWEST_SEEDS)
@@ -187,25 +186,9 @@ def _collapses(done: Sequence[Cell]) -> Iterator[str]:
         )
 
 
-_STORE_DATA = frozenset(
-    ["replay", "der"]
-    + [
-        f"avalanche:{name}"
-        for name in (
-            *("AGEM", "AR1", "BiC", "CoPE", "Cumulative", "DER", "ER_ACE", "ER_AML"),
-            *("FeatureReplay", "GDumb", "GEM", "GSS_greedy", "ICaRL", "MIR", "Replay", "SCR"),
-        )
-    ]
-)
-"""Kinds of strategies that keep samples of earlier models; joint training is a reference anyway."""
-
-_MAY_STORE_DATA = frozenset(["n_step_kl", "td_vcl"])
-"""Kinds that keep samples where their setting ``memory`` says so."""
-
-
 def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
     """Say which strategies see data that the others may not keep."""
-    own = sorted({cell.variant.strategy for cell in done if _stores(cell)})
+    own = sorted({cell.variant.strategy for cell in done if cell.variant.facts.stores})
     if own:
         what = "store samples of earlier models and train on them again"
         if len(own) == 1:
@@ -214,17 +197,6 @@ def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
             f"{_listed(iter(own))} {what}, which the others do not: a reference for what such data "
             "are worth, not a better penalty."
         )
-
-
-def _stores(cell: Cell) -> bool:
-    """Whether a strategy keeps samples of earlier models."""
-    if cell.variant.kind in _MAY_STORE_DATA:
-        return bool(cell.done[0].spec.strategy.settings.get(_MEMORY, 0))
-    return cell.variant.kind in _STORE_DATA
-
-
-_TOLD = frozenset(["supsup", "ssnet", "exssnet", "smile", "independent"])
-"""Kinds of strategies that have something of their own for each model, and so must know which."""
 
 
 def _told(done: Sequence[Cell]) -> Iterator[str]:
@@ -237,7 +209,7 @@ def _told(done: Sequence[Cell]) -> Iterator[str]:
     own = sorted({
         cell.variant.strategy
         for cell in unknown
-        if (cell.variant.kind in _TOLD and not _infers(cell)) or _normalises_by_model(cell)
+        if cell.variant.facts.told or _normalises_by_model(cell)
     })  # fmt: skip
     if own:
         yield (
@@ -246,28 +218,17 @@ def _told(done: Sequence[Cell]) -> Iterator[str]:
         )
 
 
-def _infers(cell: Cell) -> bool:
-    """Whether a strategy finds out which model is evaluated."""
-    settings = cell.done[0].spec.strategy.settings
-    return settings.get("infer") in ("one_shot", "binary") or settings.get("experts") == "routed"
-
-
 def _normalises_by_model(cell: Cell) -> bool:
     """Whether a strategy merges weights, but evaluates each model with its running statistics."""
     statistics = any(record.cost.get("shared_statistics") for record in cell.done)
-    return statistics and cell.variant.kind in _MERGES
-
-
-_MERGES = ("task_arithmetic", "running_average", "ties", "opcm", "pic", "smile")
-_LEAVE_NO_STATISTICS = ("freeze", "independent", "joint", "supsup", "ssnet", "exssnet", *_MERGES)
-"""Strategies under which no later model changes the running statistics of an earlier one."""
+    return statistics and cell.variant.facts.merges
 
 
 def _shared_statistics(done: Sequence[Cell]) -> Iterator[str]:
     """Say where running statistics are shared, which no penalty protects."""
     layers, strategies = 0, set()
     for cell in done:
-        if cell.variant.kind not in _LEAVE_NO_STATISTICS:
+        if not cell.variant.facts.keeps_statistics:
             own = max(int(record.cost.get("shared_statistics") or 0) for record in cell.done)
             layers = max(layers, own)
             strategies |= {cell.variant.strategy} if own else set()
@@ -283,22 +244,27 @@ def _shared_statistics(done: Sequence[Cell]) -> Iterator[str]:
 def _missing_references(done: Sequence[Cell]) -> Iterator[str]:
     seeds = {record.seed for cell in done for record in cell.done}
     for metric in METRICS.values():
-        name, kind = metric.title, metric.reference
-        if kind is None:
+        name, role = metric.title, metric.reference
+        if role is None:
             continue
-        have = {r.seed for cell in done if cell.variant.kind == kind for r in cell.done}
+        own = [cell for cell in done if cell.variant.role == role]
+        have = {record.seed for cell in own for record in cell.done}
         if not have:
-            yield f"no {name}, which needs a reference: add the strategy {kind} to the suite."
+            yield (
+                f"no {name}, which needs a reference: add {ROLES[role]} to the suite, see "
+                "'palimpsest list strategies'."
+            )
         elif seeds - have:
             lacking = seeds - have
             missing = f"seed{'s' * (len(lacking) > 1)} {joined(ranges(lacking))}"
-            yield f"{name} is missing for {missing}: no run of {kind} finished there."
+            names = joined(sorted({cell.variant.strategy for cell in own}))
+            yield f"{name} is missing for {missing}: no run of {names} finished there."
 
 
 def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:
     for cell in done:
         reason = cell.removed.reason
-        if cell.variant.kind != FINETUNE or reason is None:
+        if cell.variant.role != BASELINE or reason is None:
             continue
         if reason == NOTHING:
             text = f"{cell.variant.label} forgets less than {100 * LEAST_FORGETTING:.0f} point"

@@ -10,30 +10,29 @@ from palimpsest.reports.runs.cells import Cell, by_scenario, dial_of
 from palimpsest.reports.runs.merge import same_results
 from palimpsest.reports.wording.words import joined
 
-_SAME_FOR_TWO_MODELS = {"ewc", "wpl"}
-
 
 def coincidence_sentences(cells: Sequence[Cell]) -> Iterator[str]:
     """Say which strategies of one scenario give identical runs.
 
-    The reason is given for EWC and diagonal WPL with two models, see ``strategies/wpl.py``.
+    The reason is given where the strategies are known to be the same with two models.
 
     Args:
         cells: All of the scenario.
     """
-    kinds = {cell.variant.strategy: cell.variant.kind for cell in cells}
+    facts = {cell.variant.strategy: cell.variant.facts for cell in cells}
     models = {len(record.accuracy_matrix) for cell in cells for record in cell.done}
     for names in (names for groups in coinciding(cells).values() for names in groups):
+        dial = dial_of(cell.variant for cell in cells if cell.variant.strategy in names)
         text = (
-            f"{joined(names)} give bit-identical runs at every "
-            f"{dial_of(c.variant for c in cells if c.variant.strategy in names).one} and seed that "
-            "they have in common"
+            f"{joined(names)} give bit-identical runs at every {dial.name} and seed that they have "
+            "in common"
         )
-        if models == {2} and {kinds[name] for name in names} == _SAME_FOR_TWO_MODELS:
+        (what, *others) = {facts[name].same_with_two for name in names}
+        several = len({facts[name].name for name in names}) > 1
+        if models == {2} and what is not None and not others and several:
             text += (
-                ": with two models the second never changes the private parameters of the first, "
-                "so the penalty is the same; they differ from the third model on, and WPL’s Schur "
-                "form is another penalty"
+                f": with two models they are one computation, {what}; they differ from the third "
+                "model on"
             )
         yield f"{text}."
 

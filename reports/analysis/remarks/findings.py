@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palimpsest.benchmark.metrics import AVERAGE
+from palimpsest.benchmark.runs.record import ALONE, BASELINE
 from palimpsest.reports.analysis.choosing.choice import Choice
-from palimpsest.reports.runs.cells import FINETUNE, INDEPENDENT, REFERENCES, Cell, by_scenario
+from palimpsest.reports.runs.cells import Cell, by_scenario
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.statistics.limits import CHANGE
 from palimpsest.reports.statistics.pairs import compare_pairs
@@ -46,8 +47,8 @@ def findings(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Finding]:
         if len(done[0].done[0].accuracy_matrix) == 1:
             found.append(Finding(scenario, "One model only: there is nothing to forget.", []))
             continue
-        plain = next((cell for cell in done if cell.variant.kind == FINETUNE), None)
-        compared = [c for c in choices if c.scenario == scenario and c.kind not in REFERENCES]
+        plain = next((cell for cell in done if cell.variant.role == BASELINE), None)
+        compared = [c for c in choices if c.scenario == scenario and not c.facts.is_reference]
         if all(record.moments for cell in done for record in cell.done):
             found.append(_by_turns(scenario, done, compared))
             continue
@@ -61,8 +62,8 @@ def _by_turns(scenario: str, done: Sequence[Cell], compared: Sequence[Choice]) -
     sentences = []
     for cell in done:
         average = cell.interval(AVERAGE)
-        if cell.variant.kind in {FINETUNE, INDEPENDENT} and average.value is not None:
-            how = "With" if cell.variant.kind == FINETUNE else "Trained alone, with"
+        if cell.variant.role in {BASELINE, ALONE} and average.value is not None:
+            how = "With" if cell.variant.role == BASELINE else "Trained alone, with"
             seeds, alike = _seeds(average)
             reached = bracketed(average, "%", seeds=alike)
             sentences.append(f"{how} {cell.variant.label}, models end at {reached}{seeds}.")
@@ -83,7 +84,7 @@ def _references(done: Sequence[Cell]) -> str:
     for cell in done:
         name = cell.variant.label
         learned = cell.interval("learning_accuracy")
-        if cell.variant.kind == FINETUNE:
+        if cell.variant.role == BASELINE:
             loss = cell.interval("forgetting")
             seeds, alike = _seeds(loss, learned)
             reached = bracketed(learned, "%", seeds=alike)
@@ -92,11 +93,11 @@ def _references(done: Sequence[Cell]) -> str:
                 f"With {name}, earlier models forget {_forgotten(loss, reason, alike)} new models "
                 f"reach {reached}{seeds}."
             )
-        elif cell.variant.kind == INDEPENDENT:
+        elif cell.variant.role == ALONE:
             seeds, alike = _seeds(learned)
             reached = bracketed(learned, "%", seeds=alike)
             sentences.append(f"Trained alone ({name}), new models reach {reached}{seeds}.")
-    if not any(cell.variant.kind == FINETUNE for cell in done):
+    if not any(cell.variant.role == BASELINE for cell in done):
         sentences.insert(0, "What would be forgotten without protection was not measured.")
     return " ".join(sentences)
 
@@ -133,7 +134,7 @@ def _strategy(choice: Choice, plain: Cell | None) -> str:
 
 
 def _not_chosen(choice: Choice) -> str:
-    return f"{choice.strategy}: no {choice.dial.one} could be chosen ({choice.reason})."
+    return f"{choice.strategy}: no {choice.dial.name} could be chosen ({choice.reason})."
 
 
 def _named(choice: Choice, cell: Cell) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from palimpsest.reports.runs.cells import FINETUNE, Cell
+from palimpsest.benchmark.runs.record import BASELINE
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.collapse import strays
 from palimpsest.reports.wording.numbers import percent
 from palimpsest.reports.wording.words import several
@@ -84,7 +85,7 @@ def instability_sentences(done: Sequence[Cell]) -> Iterator[str]:
             f"the others, the worst at {percent(found.worst)} % with seed {found.seed}, median "
             f"{percent(found.median)} %"
         )
-        if cell.variant.kind == FINETUNE:
+        if cell.variant.role == BASELINE:
             yield (
                 f"training itself is unstable ({seeds}): what looks like forgetting may be "
                 "instability, and a strategy that protects acts as a stabiliser."

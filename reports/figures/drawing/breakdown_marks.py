@@ -8,12 +8,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.transforms import Transform
 
+from palimpsest.benchmark.runs.record import Dial
 from palimpsest.reports.analysis.remarks.breakdown import LEAST_FALL, Breakdown
 from palimpsest.reports.figures.drawing.labels import wrapped
 from palimpsest.reports.figures.drawing.settings import INK
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Variant, dial_of
-from palimpsest.reports.wording.dials import Dial
 from palimpsest.reports.wording.numbers import DASH, strength_text
 
 
@@ -24,9 +24,9 @@ def marked(dial: Dial) -> str:
         dial: What the strengths are called.
     """
     return (
-        f"A cross marks a {dial.one} that lost seeds, and how many: they diverged (no longer "
+        f"A cross marks a {dial.name} that lost seeds, and how many: they diverged (no longer "
         "finite; they count in no mean) or broke down (keep and learn at least "
-        f"{100 * LEAST_FALL:.0f} points less than at a {dial.lower} {dial.one})."
+        f"{100 * LEAST_FALL:.0f} points less than at a {dial.less} {dial.name})."
     )
 
 
@@ -89,7 +89,7 @@ def draw_margin(
     labels = [DASH if strength < 0 else strength_text(strength) for strength in strengths]
     ax.set_xticks(range(count), labels)
     dial = dial_of(loss.variant for loss in losses)
-    ax.set_xlabel(f"seeds lost, by {dial.one}")
+    ax.set_xlabel(f"seeds lost, by {dial.name}")
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False)
 

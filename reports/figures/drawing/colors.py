@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 from math import gcd
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import seaborn as sns
 from matplotlib.colors import to_hex
 
-from palimpsest.reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT
+from palimpsest.benchmark.runs.record import Facts
 
-# References are grey, so that colours are left for the strategies compared.
-GREYS: Mapping[str, str] = {
-    FINETUNE: "#222222",
-    FREEZE: "#7a7a7a",
-    INDEPENDENT: "#555555",
-    JOINT: "#999999",
-}
-
-SHIPPED: Mapping[str, str] = {
-    "wpl": "#0173b2",
-    "wpl_schur": "#d55e00",
-    "si": "#029e73",
-    "l2": "#cc78bc",
-    "ewc": "#56b4e9",
-    "mas": "#de8f05",
-    "rwalk": "#ca9161",
-    "lwf": "#fbafe4",
-}
-"""The colours of shipped kinds: seaborn's colour-blind palette without grey and yellow."""
-
-_FORMS = {
-    ("wpl", "wpl_decoupled"),
-    ("wpl", "wpl_gradient"),
-    ("wpl_schur", "fixed"),
-    ("wpl_schur", "follows"),
-    ("wpl_schur", "follows_damped"),
-}
-"""Kinds and names of the published pages that have the colour of their kind."""
+_PALETTE_CODES = "0173b2 d55e00 029e73 cc78bc 56b4e9 de8f05 ca9161 fbafe4"
+PALETTE = [f"#{code}" for code in _PALETTE_CODES.split()]
+"""Seaborn's colour-blind palette without grey, which references have, and yellow."""
 
 _CODES = (
     "789600 e12d5a 4b3ca5 872d1e 5a4b00 005a00 9696ff 96005a 2db44b 693c69 87965a "
@@ -51,47 +26,63 @@ _CODES = (
 )
 _OTHERS = [f"#{code}" for code in _CODES.split()]
 """The colours of all other strategies. Each is as far as possible (CIELAB) from those before it,
-the shipped ones and the greys."""
+the palette and the greys."""
 
 _HOMES = 16
 """Names are hashed to the first of ``_OTHERS``, which differ most."""
 
 
-def identity(kind: str, strategy: str) -> str:
+class Identity(NamedTuple):
+    """What decides a strategy's colour.
+
+    Attributes:
+        name: What it is or, where it has a name of its own, both.
+        color: That of its facts, ``#rrggbb``; ``None``: one by a hash of the name.
+    """
+
+    name: str
+    color: str | None = None
+
+
+def identity(facts: Facts, strategy: str, alike: Container[str] = ()) -> Identity:
     """Return what decides a strategy's colour: its kind or, where it has one of its own, its name.
 
     What ``merge`` and ``group`` add to a name, ``wpl [a.db]`` or ``wpl (samples 10)``, does not
     count.
 
     Args:
-        kind: What it is.
+        facts: What it is.
         strategy: What the suite calls it.
+        alike: Names that are not their own: these strategies have the colour of their kind.
     """
     name = re.sub(r" [\[(].*", "", strategy, flags=re.DOTALL)
-    if kind in GREYS or name == kind or (kind, name) in _FORMS:
-        return kind
-    return f"{kind}: {name}"
+    if facts.is_reference or name == facts.name or name in alike:
+        return Identity(facts.name, facts.color)
+    return Identity(f"{facts.name}: {name}")
 
 
-def colors(identities: Iterable[str]) -> dict[str, str]:
+def colors(identities: Iterable[Identity]) -> dict[Identity, str]:
     """Return a colour for each identity, no two the same.
 
-    Shipped kinds have fixed colours. Others have one by a hash of their name; where several have
-    the same, the first in alphabetical order keeps it, and only the others get another.
+    Where several have the same, the first in alphabetical order keeps it, and only the others get
+    another.
 
     Args:
-        identities: As ``identity`` returns them, all of a report or page.
+        identities: All of a report or page.
     """
-    fixed = {**SHIPPED, **GREYS}
-    wanted = sorted(set(identities))
-    found = {name: fixed[name] for name in wanted if name in fixed}
-    homes: dict[int, str] = {}
-    for name in wanted:
-        if name not in fixed:
-            homes.setdefault(crc32(name.encode()) % _HOMES, name)
-    found |= {name: _OTHERS[home] for home, name in homes.items()}
+    wanted = sorted(set(identities), key=lambda each: each.name)
+    fixed: dict[str, Identity] = {}
+    for each in wanted:
+        if each.color is not None:
+            fixed.setdefault(each.color, each)
+    found = {each: color for color, each in fixed.items()}
+    homes: dict[int, Identity] = {}
+    for each in wanted:
+        if each not in found:
+            homes.setdefault(crc32(each.name.encode()) % _HOMES, each)
+    found |= {each: _OTHERS[home] for home, each in homes.items()}
     free = [color for place, color in enumerate(_OTHERS) if place not in homes]
-    moved = [name for name in wanted if name not in found]
+    moved = [each for each in wanted if each not in found]
     free += many(max(0, len(moved) - len(free)))
     return found | dict(zip(moved, free, strict=False))
 

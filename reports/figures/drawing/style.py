@@ -10,17 +10,20 @@ from zlib import crc32
 import seaborn as sns
 from matplotlib.colors import to_hex
 
-from palimpsest.reports.figures.drawing.colors import SHIPPED, colors, identity, many
-from palimpsest.reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, Cell, Variant
+from palimpsest.benchmark.runs.record import ALONE, BASELINE, JOINT, LIMIT, Facts, Role
+from palimpsest.reports.figures.drawing.colors import PALETTE, Identity, colors, identity, many
+from palimpsest.reports.runs.cells import Cell, Variant
 
 Key = TypeVar("Key", bound=Hashable)
 
-_REFERENCES = {
-    FINETUNE: ((0, ()), "s"),
-    FREEZE: ((0, (4, 2)), "D"),
-    INDEPENDENT: ((0, (1, 1.5)), "^"),
+_REFERENCES: Mapping[Role, tuple[Any, str]] = {
+    BASELINE: ((0, ()), "s"),
+    LIMIT: ((0, (4, 2)), "D"),
+    ALONE: ((0, (1, 1.5)), "^"),
     JOINT: ((0, (5, 1.5, 1, 1.5)), "v"),
 }
+"""The line and the marker of each role."""
+
 _MARKERS = "oPXpd*<>"
 _SIBLINGS = 4  # the most strategies that share a colour
 _DASHES: tuple[Any, ...] = (
@@ -67,12 +70,16 @@ class Styles:
     are dashed.
 
     Args:
-        strategies: Kinds and names of all strategies of the report or page, in any order; those
+        strategies: Facts and names of all strategies of the report or page, in any order; those
             of one figure are enough where there is no other.
+        alike: Names of strategies that have the colour of their kind all the same.
     """
 
-    def __init__(self, strategies: Iterable[tuple[str, str]] = ()) -> None:
-        self._known = {identity(*each) for each in strategies}
+    def __init__(
+        self, strategies: Iterable[tuple[Facts, str]] = (), alike: Collection[str] = ()
+    ) -> None:
+        self._alike = alike
+        self._known = {identity(*each, alike) for each in strategies}
 
     def of(self, shown: Mapping[Key, Cell], chosen: Container[Key] = ()) -> dict[Key, Style]:
         """Return the style of each line of a figure, or of all figures of a report.
@@ -84,13 +91,14 @@ class Styles:
         """
         strategies: dict[str, list[str]] = {}
         strengths: dict[str, set[float]] = {}
+        facts = {cell.variant.kind: cell.variant.facts for cell in shown.values()}
         for key, cell in shown.items():
             own = strategies.setdefault(cell.variant.kind, [])
             if cell.variant.strategy not in own:
                 own.append(cell.variant.strategy)
             dial = None if key in chosen else cell.variant.strength
             strengths.setdefault(cell.variant.kind, set()).update([] if dial is None else [dial])
-        bases, markers = self._bases(strategies), self._markers(strategies)
+        bases, markers = self._bases(strategies, facts), self._markers(strategies, facts)
         shades = {
             (kind, strategy): dict(zip(sorted(own), _ramp(bases[kind, strategy], own), strict=True))
             for kind, own in strengths.items()
@@ -110,8 +118,8 @@ class Styles:
             dashes = _GRADIENTS if gradient else _DASHES
             wanted = dashes[siblings.index(strategy) % len(dashes)]
             place = strategies[kind].index(strategy)
-            if kind in _REFERENCES and place == 0:
-                wanted = _REFERENCES[kind][0]
+            if cell.variant.is_reference and place == 0:
+                wanted = _REFERENCES[cell.variant.role][0]
             # The chosen strength may have the shade of another strength: lines must still differ.
             taken = [style.linestyle for style in found.values() if style.color == color]
             free = [line for line in (wanted, *dashes, *_DASHES) if line not in taken]
@@ -119,27 +127,33 @@ class Styles:
             found[key] = Style(color, line, markers[kind, strategy], base)
         return found
 
-    def _bases(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+    def _bases(
+        self, strategies: Mapping[str, Sequence[str]], facts: Mapping[str, Facts]
+    ) -> dict[tuple[str, str], str]:
         """The colour of each strategy by kind and name."""
-        shared: dict[str, list[tuple[str, str]]] = {}
+        shared: dict[Identity, list[tuple[str, str]]] = {}
         for kind, own in strategies.items():
             for name in own:
-                shared.setdefault(identity(kind, name), []).append((kind, name))
-        keys: dict[tuple[str, str], str] = {}
+                key = identity(facts[kind], name, self._alike)
+                shared.setdefault(key, []).append((kind, name))
+        keys: dict[tuple[str, str], Identity] = {}
         for key, members in shared.items():
             others = members[1:] if len(members) > _SIBLINGS else []
-            keys |= dict.fromkeys(members, key) | {each: f"{each[0]}: {each[1]}" for each in others}
+            keys |= dict.fromkeys(members, key)
+            keys |= {each: Identity(f"{each[0]}: {each[1]}") for each in others}
         found = colors({*self._known, *keys.values()})
         return {each: found[key] for each, key in keys.items()}
 
-    def _markers(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+    def _markers(
+        self, strategies: Mapping[str, Sequence[str]], facts: Mapping[str, Facts]
+    ) -> dict[tuple[str, str], str]:
         """The marker of each strategy by kind and name, different while there are enough."""
         found = {}
         for kind, own in strategies.items():
-            if kind in _REFERENCES:
-                found[kind, own[0]] = _REFERENCES[kind][1]
+            if facts[kind].is_reference:
+                found[kind, own[0]] = _REFERENCES[facts[kind].role][1]
             else:
-                found[kind, own[0]] = _marker(kind)
+                found[kind, own[0]] = _marker(facts[kind])
         free = [marker for marker in _MARKERS if marker not in found.values()]
         for kind, own in strategies.items():
             for strategy in own[1:]:
@@ -154,7 +168,7 @@ def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
         cells: All of a report.
     """
     ordered = sorted(cells, key=lambda cell: cell.variant.order)
-    strategies = {(cell.variant.kind, cell.variant.strategy) for cell in cells}
+    strategies = {(cell.variant.facts, cell.variant.strategy) for cell in cells}
     return Styles(strategies).of({cell.variant: cell for cell in ordered})
 
 
@@ -176,7 +190,7 @@ def style_of(variant: Variant, known: Mapping[Variant, Style]) -> Style:
 
 def series_styles(labels: Sequence[str]) -> dict[str, Style]:
     """Return styles for lines that do not differ by strategy, such as estimators."""
-    palette = list(SHIPPED.values()) if len(labels) <= len(SHIPPED) else many(len(labels))
+    palette = PALETTE if len(labels) <= len(PALETTE) else many(len(labels))
     return {
         label: Style(color, "-", _MARKERS[place % len(_MARKERS)], color)
         for place, (label, color) in enumerate(zip(labels, palette, strict=False))
@@ -189,10 +203,10 @@ def applied_as_gradient(cell: Cell) -> bool:
     return bool(settings.get("application") == "gradient")
 
 
-def _marker(kind: str) -> str:
+def _marker(facts: Facts) -> str:
     """The marker of a kind, the same in every report."""
-    shipped = list(SHIPPED)
-    place = shipped.index(kind) if kind in SHIPPED else crc32(kind.encode())
+    known = facts.color in PALETTE
+    place = PALETTE.index(facts.color or "") if known else crc32(facts.name.encode())
     return _MARKERS[place % len(_MARKERS)]
 
 

@@ -21,12 +21,12 @@ MNIST_FILES = [
 
 @pytest.fixture
 def no_download(monkeypatch):
-    torchvision_sets = pytest.importorskip("palimpsest.benchmark.data.formats.torchvision_sets")
+    named = pytest.importorskip("palimpsest.benchmark.data.formats.named")
 
     def fail(name, root):
         raise RuntimeError(f"Error downloading {name}:\nTried a mirror, got:\nno route to host\n")
 
-    monkeypatch.setattr(torchvision_sets, "download", fail)
+    monkeypatch.setattr(named, "download", fail)
 
 
 def test_importing_and_using_the_catalog_does_not_import_torch(two_classes):
@@ -57,7 +57,7 @@ def test_data_root_expands_the_home_folder(monkeypatch):
     assert catalog.data_root(Path("~/data")) == Path("/home/ada/data")
 
 
-@pytest.mark.parametrize("name", [*catalog.NAMES, "folder:images", "folder:/a/b.zip"])
+@pytest.mark.parametrize("name", [*catalog.SETS, "folder:images", "folder:/a/b.zip"])
 def test_check_name_accepts(name):
     catalog.check_name(name)
 
@@ -133,9 +133,9 @@ def test_the_tensors_of_older_torchvision_versions_are_accepted(tmp_path):
 
 
 def test_a_download_that_succeeds_is_enough(tmp_path, monkeypatch):
-    torchvision_sets = pytest.importorskip("palimpsest.benchmark.data.formats.torchvision_sets")
+    named = pytest.importorskip("palimpsest.benchmark.data.formats.named")
     asked = []
-    monkeypatch.setattr(torchvision_sets, "download", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(named, "download", lambda *arguments: asked.append(arguments))
     catalog.require("cifar100", tmp_path)
     assert asked == [("cifar100", tmp_path)]
 
@@ -237,4 +237,4 @@ def test_the_outline_is_what_is_loaded(tmp_path):
 
 
 def test_every_name_has_an_outline(tmp_path):
-    assert all(catalog.outline(name, tmp_path).n_classes >= 10 for name in catalog.NAMES)
+    assert all(catalog.outline(name, tmp_path).n_classes >= 10 for name in catalog.SETS)

@@ -12,7 +12,7 @@ from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.data import listing
 from palimpsest.benchmark.data.copies import Copies, find_copies
 from palimpsest.benchmark.data.formats import folder
-from palimpsest.benchmark.data.formats.digits import read
+from palimpsest.benchmark.data.formats.named import read
 from palimpsest.benchmark.data.listing import list_images
 from palimpsest.benchmark.errors import UserError
 
@@ -176,7 +176,7 @@ def test_copies_are_told_at_the_start(parted, tmp_path, capsys):
     assert "1 of 4 test images (25.0 %)" in err
 
 
-def test_digits_have_no_copies():
-    raw = read()
+def test_digits_have_no_copies(tmp_path):
+    raw = read("digits", tmp_path)
     images = [image.tobytes() for part in (raw.train_x, raw.test_x) for image in part.numpy()]
     assert len(np.unique(images)) == len(images)

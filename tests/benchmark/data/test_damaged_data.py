@@ -255,7 +255,7 @@ def alone(tmp_path_factory, monkeypatch):
     def no_network(name, root):
         raise RuntimeError("no network")
 
-    monkeypatch.setattr("palimpsest.benchmark.data.formats.torchvision_sets.download", no_network)
+    monkeypatch.setattr("palimpsest.benchmark.data.formats.named.download", no_network)
 
 
 @pytest.fixture

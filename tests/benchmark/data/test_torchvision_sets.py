@@ -12,7 +12,7 @@ from scipy.io import savemat
 from torchvision import datasets
 
 from palimpsest.benchmark.data import catalog
-from palimpsest.benchmark.data.formats import torchvision_parts, torchvision_sets
+from palimpsest.benchmark.data.formats import named, torchvision_parts
 from palimpsest.benchmark.errors import UserError
 
 
@@ -39,7 +39,7 @@ def write_mnist(folder: Path, counts: dict[str, int]) -> dict[str, np.ndarray]:
 def test_the_mnist_family(name, folder, tmp_path):
     written = write_mnist(tmp_path / folder / "raw", {"train": 30, "t10k": 20})
     catalog.require(name, tmp_path)
-    raw = torchvision_sets.read(name, tmp_path)
+    raw = named.read(name, tmp_path)
     np.testing.assert_array_equal(raw.train_x.numpy(), written["train"][:, None])
     np.testing.assert_array_equal(raw.test_x.numpy(), written["t10k"][:, None])
     assert raw.train_y.dtype == torch.int64
@@ -52,7 +52,7 @@ def test_labels_that_are_no_classes_are_a_users_error(tmp_path):
     labels = tmp_path / "MNIST/raw/train-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-1] + bytes([10]))
     with pytest.raises(UserError, match="has no labels, or others than 0 to 9; delete them"):
-        torchvision_sets.read("mnist", tmp_path)
+        named.read("mnist", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -72,16 +72,16 @@ def test_the_cifar_family(name, dataset, label_key, tmp_path, monkeypatch):
         images[file] = np.random.RandomState(seed).randint(0, 256, (4, 3072)).astype(np.uint8)
         content = {"data": images[file], label_key: [3, 1, 2, 0]}
         (folder / file).write_bytes(pickle.dumps(content))
-    classes = ["a", "b", "c", "d"]
+    classes = [f"class {number}" for number in range(int(name.removeprefix("cifar")))]
     (folder / dataset.meta["filename"]).write_bytes(pickle.dumps({dataset.meta["key"]: classes}))
 
     catalog.require(name, tmp_path)
-    raw = torchvision_sets.read(name, tmp_path)
+    raw = named.read(name, tmp_path)
     expected = np.concatenate([images[file] for file, _ in dataset.train_list])
     np.testing.assert_array_equal(raw.train_x.numpy(), expected.reshape(-1, 3, 32, 32))
     assert raw.train_x.is_contiguous()
     assert raw.test_y.tolist() == [3, 1, 2, 0]
-    assert raw.classes == ("a", "b", "c", "d")
+    assert raw.classes == tuple(classes)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_splits_of_emnist(name, split, lowest, classes, tmp_path):
         content = struct.pack(">ii", 0x801, 70) + (labels + lowest).astype(np.uint8).tobytes()
         (folder / f"{part}-labels-idx1-ubyte").write_bytes(content)
     catalog.require(name, tmp_path)
-    raw = torchvision_sets.read(name, tmp_path)
+    raw = named.read(name, tmp_path)
     np.testing.assert_array_equal(raw.train_x[:, 0].numpy(), written[f"emnist-{split}-train"])
     assert raw.test_y.tolist() == labels.tolist()
     assert len(raw.classes) == classes == catalog.outline(name, tmp_path).n_classes
@@ -118,7 +118,7 @@ def test_svhn(tmp_path, monkeypatch):
         content = {"X": images[part].transpose(2, 3, 1, 0), "y": np.array(labels)[:, None]}
         savemat(tmp_path / f"{part}_32x32.mat", content)
     catalog.require("svhn", tmp_path)
-    raw = torchvision_sets.read("svhn", tmp_path)
+    raw = named.read("svhn", tmp_path)
     np.testing.assert_array_equal(raw.train_x.numpy(), images["train"])
     np.testing.assert_array_equal(raw.test_x.numpy(), images["test"])
     assert raw.train_x.is_contiguous()
@@ -126,14 +126,14 @@ def test_svhn(tmp_path, monkeypatch):
     assert raw.classes == tuple("0123456789")
     monkeypatch.undo()
     with pytest.raises(UserError, match=r"the files of data set 'svhn' .* cannot be read"):
-        torchvision_sets.read("svhn", tmp_path)
+        named.read("svhn", tmp_path)
 
 
 def test_both_parts_of_svhn_are_downloaded(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(torchvision_parts, "download_url", lambda *given: asked.append(given[2]))
     with pytest.raises(RuntimeError, match="not found"):
-        torchvision_sets.download("svhn", tmp_path)
+        named.download("svhn", tmp_path)
     assert asked == ["train_32x32.mat", "test_32x32.mat"]
 
 
@@ -150,7 +150,7 @@ def test_stl10_needs_no_unlabelled_images(tmp_path, monkeypatch):
         np.array([1, 10, 3, 2], np.uint8).tofile(folder / f"{part}_y.bin")
     (folder / "class_names.txt").write_text("\n".join("abcdefghij"))
     catalog.require("stl10", tmp_path)
-    raw = torchvision_sets.read("stl10", tmp_path)
+    raw = named.read("stl10", tmp_path)
     np.testing.assert_array_equal(raw.train_x.numpy(), images["train"])
     assert raw.train_x.is_contiguous()
     assert raw.test_y.tolist() == [0, 9, 2, 1]
@@ -164,7 +164,7 @@ def test_a_truncated_file_is_a_users_error(length, tmp_path):
     file = raw / "t10k-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:length])
     with pytest.raises(UserError, match=r"the files of data set 'mnist' .* cannot be read"):
-        torchvision_sets.read("mnist", tmp_path)
+        named.read("mnist", tmp_path)
 
 
 def test_a_cifar_file_with_a_wrong_checksum_is_a_users_error(tmp_path):
@@ -175,17 +175,17 @@ def test_a_cifar_file_with_a_wrong_checksum_is_a_users_error(tmp_path):
     with pytest.raises(
         UserError, match=r"'cifar100' .* cannot be read: .*/meta .not as they were published"
     ):
-        torchvision_sets.read("cifar100", tmp_path, catalog.files_of("cifar100", tmp_path))
+        named.read("cifar100", tmp_path)
 
 
 def test_a_download_has_a_time_limit_and_leaves_the_socket_settings_alone(monkeypatch, tmp_path):
     seen = []
 
-    def fake(root, download):
+    def fake(self, root, download):
         seen.append((root, download, socket.getdefaulttimeout()))
         raise TimeoutError("timed out")
 
-    monkeypatch.setitem(torchvision_sets._CLASSES, "mnist", fake)
+    monkeypatch.setattr(datasets.MNIST, "__init__", fake)
     before = socket.getdefaulttimeout()
     with pytest.raises(UserError, match=r"could not be downloaded \(timed out\)"):
         catalog.require("mnist", tmp_path)

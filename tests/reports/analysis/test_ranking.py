@@ -60,8 +60,8 @@ def test_comparisons_are_paired_and_corrected_within_the_column(found, store):
         own = {r.seed: r.metrics["average_accuracy"] for r in choice.reported.done}
         values.setdefault(choice.strategy, {})[choice.scenario] = own
     table = found[ALL, "average_accuracy"]
-    assert table.finetune == "finetune"
-    column = {name: row.against_finetune for name, row in rows(table).items()}
+    assert table.baseline == "finetune"
+    column = {name: row.against_baseline for name, row in rows(table).items()}
     assert {name for name, c in column.items() if c} == {"ewc", "wpl", "freeze"}
     for name in ("ewc", "wpl", "freeze"):
         expected = compare_pairs(values[name], values["finetune"])
@@ -81,9 +81,9 @@ def test_the_best_competes_and_is_not_compared_with_itself(found):
         assert competing[0].against_best is None
         assert all(row.against_best for row in competing[1:])
         bounds = table.rows[-2:]
-        assert {row.kind for row in bounds} == {"independent", "joint"}
+        assert {row.facts.name for row in bounds} == {"independent", "joint"}
         for row in bounds:
-            assert (row.rank, row.against_finetune, row.against_best) == (None, None, None)
+            assert (row.rank, row.against_baseline, row.against_best) == (None, None, None)
 
 
 def test_ranks_over_scenarios(found):
@@ -120,8 +120,8 @@ def test_two_strategies_one_scenario(record):
     assert set(found) == {(("one",), metric) for metric in metrics}
     ewc, finetune = found[("one",), "stability"].rows
     assert (ewc.strategy, ewc.rank, finetune.rank) == ("ewc", 1, 2)
-    assert ewc.against_finetune.difference.value == pytest.approx(0.1)
-    assert (ewc.against_finetune.p, ewc.against_finetune.difference.low) == (None, None)
+    assert ewc.against_baseline.difference.value == pytest.approx(0.1)
+    assert (ewc.against_baseline.p, ewc.against_baseline.difference.low) == (None, None)
     assert finetune.against_best.difference.value == pytest.approx(-0.1)
 
 
@@ -129,13 +129,13 @@ def test_missing_seeds_and_failed_runs(record):
     records = [*small(record), record(strategy="ewc", seed=3, error="NaN")]
     records = [r for r in records if (r.strategy, r.seed) != ("finetune", 1)]
     ewc = rows(tables(records)[("one",), "stability"])["ewc"]
-    assert (ewc.mean.n, ewc.against_finetune.difference.n) == (3, 2)
+    assert (ewc.mean.n, ewc.against_baseline.difference.n) == (3, 2)
 
 
 def test_one_seed_has_no_interval_and_no_test(record):
     ewc = rows(tables(small(record, seeds=1))[("one",), "stability"])["ewc"]
-    assert (ewc.mean.low, ewc.iqm.low, ewc.against_finetune.p) == (None, None, None)
-    assert ewc.against_finetune.p_holm is None
+    assert (ewc.mean.low, ewc.iqm.low, ewc.against_baseline.p) == (None, None, None)
+    assert ewc.against_baseline.p_holm is None
 
 
 def test_only_strategies_of_every_scenario_stand_together(record):
@@ -157,8 +157,8 @@ def test_a_strategy_without_a_choice_is_left_out_and_said_why(record):
 
 def test_without_finetune_and_where_nothing_competes(record):
     table = tables(small(record, strategies=("ewc", "wpl")))[("one",), "stability"]
-    assert table.finetune is None
-    assert not any(row.against_finetune for row in table.rows)
+    assert table.baseline is None
+    assert not any(row.against_baseline for row in table.rows)
     alone = tables(small(record, strategies=("independent",)))[("one",), "stability"]
     assert (alone.best, alone.best_text, alone.ranks.average) == ((), "", {})
 
@@ -267,8 +267,8 @@ def test_frame_has_a_row_a_strategy(found):
     expected = rows(found[("split",), "stability"])["wpl"]
     assert row["mean_low"] == expected.mean.low
     assert row["strengths"] == strengths_text(expected.variants["split"])
-    assert row["p_holm_finetune"] == expected.against_finetune.p_holm
-    assert row["difference_finetune_high"] == expected.against_finetune.difference.high
+    assert row["p_holm_baseline"] == expected.against_baseline.p_holm
+    assert row["difference_baseline_high"] == expected.against_baseline.difference.high
     assert frame.columns.is_unique
     ewc = frame[(frame["scenario"] == "split") & (frame["strategy"] == "ewc")].iloc[0]
     table = rows(found[("split",), ewc["metric"]])

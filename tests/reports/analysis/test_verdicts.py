@@ -104,7 +104,7 @@ def test_the_ranking_below_says_what_the_verdicts_say(judge, record, seeds):
             for one in ranking(choices)
             if one.scenarios == found.scenarios and one.metric == "average_accuracy"
         )
-        against = {row.strategy: row.against_finetune for row in standing.rows}
+        against = {row.strategy: row.against_baseline for row in standing.rows}
         for name in [name for name in shifts if name != "finetune"]:
             own = found.judgements[by_name(found)[name], found.baseline]
             assert own.difference == against[name].difference

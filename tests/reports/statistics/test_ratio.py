@@ -176,7 +176,7 @@ def runs(record, losses):
     made = []
     for seed, (plain, ours) in enumerate(losses):
         lost, kept = forgets(plain, ours)
-        references = {"finetune": lost}
+        references = {"baseline": lost}
         made.append(record(lost, seed=seed, references=references))
         made.append(record(kept, strategy="wpl", strength=1.0, seed=seed, references=references))
     return made
@@ -203,8 +203,8 @@ def test_every_part_of_the_report_has_the_same_number(record):
     standing = next(s for s in ranking(choose(cells)) if s.metric == "forgetting_reduction")
     place = next(row for row in standing.rows if row.strategy == "wpl")
     assert place.mean == share
-    assert place.against_finetune.difference.value == pytest.approx(share.value)
-    assert place.against_finetune.difference.low == pytest.approx(share.low)
+    assert place.against_baseline.difference.value == pytest.approx(share.value)
+    assert place.against_baseline.difference.low == pytest.approx(share.low)
     assert place.iqm.value is place.median.value is None
     data = ranking_frame([standing]).set_index("strategy")
     assert data.loc["wpl", "mean"] == share.value
@@ -273,16 +273,16 @@ def test_all_of_a_share_against_none_of_it_is_no_finding(record):
     made = runs(record, [(0.3 + 0.03 * seed, 0.1 + 0.01 * seed) for seed in range(5)])
     for one in [r for r in made if r.strategy == "finetune"]:
         kept = [[0.9, 0.1], [0.9, 0.5]]
-        references = {"finetune": one.accuracy_matrix}
+        references = {"baseline": one.accuracy_matrix}
         made.append(record(kept, strategy="freeze", seed=one.seed, references=references))
     standing = next(s for s in ranking(choose(group(made))) if s.metric == "forgetting_reduction")
     rows = {row.strategy: row for row in standing.rows}
-    for found, value in ((rows["freeze"].against_finetune, 1), (rows["finetune"].against_best, -1)):
+    for found, value in ((rows["freeze"].against_baseline, 1), (rows["finetune"].against_best, -1)):
         assert found.difference.value == found.difference.low == found.difference.high == value
         assert (found.p, found.p_holm) == (None, None)
         assert (found.effect, found.rank_biserial) == (None, None)
     # What was measured is tested; its family are the tests that were made.
-    measured = rows["wpl"].against_finetune
+    measured = rows["wpl"].against_baseline
     avoided = [0.2 + 0.02 * seed for seed in range(5)]  # fine-tuning’s forgetting minus ours
     assert measured.p == measured.p_holm
     assert measured.p == pytest.approx(stats.ttest_1samp(avoided, 0).pvalue)
@@ -331,7 +331,7 @@ def test_rankings_compare_shares_by_forgetting(record):
             for name, kept in (("ewc", 0.4), ("wpl", 0.2)):
                 ours = kept * unit * (1 + 0.1 * rng.standard_normal())
                 lost, own = forgets(float(plain), float(ours))
-                references = {"finetune": lost}
+                references = {"baseline": lost}
                 made.append(record(own, scenario=scenario, strategy=name, seed=seed,
                                    references=references))  # fmt: skip
             made.append(record(lost, scenario=scenario, seed=seed, references=references))

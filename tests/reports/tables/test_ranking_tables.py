@@ -221,7 +221,7 @@ def test_the_table_of_frontiers_says_why_there_is_no_area(record, cells):
     alone = group([record([[0.9, 0.1], [0.5, 0.9]], strategy="wpl", strength=1.0)])
     row = written(frontier_table(frontiers(alone), "f"))["wpl"]
     assert row["hypervolume"].text == "–"
-    assert "freeze" in row["hypervolume"].note
+    assert "freezing" in row["hypervolume"].note
 
 
 def test_forgetting_model_by_model(record):
@@ -271,9 +271,9 @@ def test_the_probability_of_improvement_stands_with_its_interval(standings):
     standing = of(standings, "stability")
     rows = written(ranking_table(standing, "t"))
     for row in standing.rows:
-        if row.against_finetune is not None:
+        if row.against_baseline is not None:
             (variant,) = row.variants.values()
-            found, entry = row.against_finetune.improvement, rows[variant.label]["P(better)"]
+            found, entry = row.against_baseline.improvement, rows[variant.label]["P(better)"]
             assert entry.text == f"{100 * found.value:.0f}"
             assert entry.interval == spread(found, lambda x: f"{100 * x:.0f}")
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 from torch import nn
 
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.probes import PROBES
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.training.evaluation import LOADER, evaluate
-from palimpsest.strategies.base.hooks import Samples
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.penalty.regularizer import Regularizer
-
-POSTERIORS = "uncertainty"
-"""The probe that strategies with a posterior are asked without being named."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +25,14 @@ class Subject:
 
     Attributes:
         scenario: Its experiences and the bank.
-        kind: The kind of strategy, such as ``wpl``.
+        facts: What others must know of the strategy.
         plugin: The strategy under test; ``None`` if it is an Avalanche class.
         unordered: Why there are no earlier and later models, if they are not trained in turn.
         seed: The run's seed.
     """
 
     scenario: Scenario
-    kind: str
+    facts: Facts
     plugin: Any
     unordered: str | None
     seed: int
@@ -111,8 +107,11 @@ class Probe:
         subject: The run.
 
     Attributes:
+        of_blocks: It looks at models made of blocks, not into whole networks.
         rows: What was measured, in flat rows of names and values.
     """
+
+    of_blocks: ClassVar[bool] = True
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -132,36 +131,6 @@ class Probe:
             return {"absent": reason}
         self.finish(strategy)
         return {"rows": storable(self.rows)}
-
-
-class _OfBlocksOnly(Probe):
-    """Stands in for a probe where models are no sequences of blocks."""
-
-    def absent(self) -> str | None:
-        """Return that it cannot look."""
-        return "probes look at models made of blocks (mlp, cnn), not into whole networks"
-
-
-def attach(names: Collection[str], subject: Subject, strategy: Any) -> dict[str, Probe]:
-    """Create probes, and add those that have something to measure to a strategy's plugins.
-
-    Args:
-        names: Of ``PROBES``, in any order. That of posteriors is added where a strategy has one.
-        subject: The run.
-        strategy: The Avalanche strategy, complete except for these plugins.
-    """
-    whole = not subject.scenario.model.of_blocks
-    probes: dict[str, Probe] = {
-        name: _OfBlocksOnly(subject) if whole and own.of_blocks else own.load()(subject)
-        for name, own in PROBES.items()
-        if name in names
-    }
-    if POSTERIORS not in probes and isinstance(subject.plugin, Samples):
-        probe = PROBES[POSTERIORS].load()(subject)
-        if probe.absent() is None:
-            probes[POSTERIORS] = probe
-    strategy.plugins += [probe for probe in probes.values() if probe.absent() is None]
-    return probes
 
 
 def parameters_of(bank: ModelBank, block: str) -> dict[str, nn.Parameter]:

@@ -1,4 +1,4 @@
-"""The data sets that torchvision downloads and reads."""
+"""Reading and downloading the data sets that have a name."""
 
 from __future__ import annotations
 
@@ -9,33 +9,17 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import datasets
-from torchvision.datasets.utils import check_integrity
 
 from palimpsest.benchmark.data.formats.raw import RawImages
-from palimpsest.benchmark.data.formats.torchvision_parts import EMNIST, STL10, SVHN
+from palimpsest.benchmark.data.named_set import NamedSet
+from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.errors import UserError
 
-_CLASSES: dict[str, Any] = {
-    "mnist": datasets.MNIST,
-    "fashion_mnist": datasets.FashionMNIST,
-    "kmnist": datasets.KMNIST,
-    "cifar10": datasets.CIFAR10,
-    "cifar100": datasets.CIFAR100,
-    "svhn": SVHN,
-    "emnist": partial(EMNIST, split="balanced"),
-    "emnist_letters": partial(EMNIST, split="letters"),
-    "emnist_digits": partial(EMNIST, split="digits"),
-    "emnist_byclass": partial(EMNIST, split="byclass"),
-    "emnist_bymerge": partial(EMNIST, split="bymerge"),
-    "stl10": STL10,
-}
 _OF_TEST = re.compile(r"(^|/|-)(t10k|test)[^/]*$")
 _SILENCE_LIMIT_SECONDS = 15.0
 
@@ -54,11 +38,12 @@ def download(name: str, root: Path) -> None:
     """Download a data set with a progress bar, or unpack its archive if that is already there.
 
     Args:
-        name: One of torchvision's sets in the catalog.
+        name: Of the set.
         root: The folder to put it in, created if needed.
     """
+    known = SETS[name]
     with limited_silence():
-        _CLASSES[name](root, download=True)
+        known.reader_class(root, download=True, **known.arguments)
 
 
 @contextmanager
@@ -76,44 +61,37 @@ def limited_silence() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def read(
-    name: str,
-    root: Path,
-    files: Sequence[str] = (),
-    shape: tuple[int, int, int] | None = None,
-    n_classes: int | None = None,
-) -> RawImages:
+def read(name: str, root: Path) -> RawImages:
     """Read a data set that is on disk.
 
     Args:
-        name: One of torchvision's sets in the catalog.
+        name: Of the set.
         root: The folder that holds it.
-        files: That it has, relative to the root, for messages.
-        shape: Of an image; ``None``: whatever the files have.
-        n_classes: How many there are; ``None``: as many as the files have.
 
     Returns:
-        torchvision's own training and test sets.
+        Its own training and test sets.
 
     Raises:
         UserError: If the files are damaged.
     """
+    known = SETS[name]
+    files = known.files(root)
     where = f"the files of data set {name!r} under {root}"
     remedy = "delete them, so that they are downloaded again, or replace them"
     sets = {}
     for part in ("training", "test"):
         of_part = _of_part(files, part)
         try:
-            own = _CLASSES[name](root, train=part == "training")
+            own = known.reader_class(root, train=part == "training", **known.arguments)
             sets[part] = x, y, classes = (
                 _channels_first(own.data), torch.as_tensor(own.targets), tuple(own.classes)
             )  # fmt: skip
         except Exception as error:  # whatever is in a damaged file
             reason = " ".join(str(error).split()) or type(error).__name__
-            if changed := ", ".join(_changed(_CLASSES[name], root, files)):
+            if changed := ", ".join(_changed(known.reader_class, root, files)):
                 of_part, reason = changed, "not as they were published, by their checksums"
             raise UserError(f"{where} cannot be read: {of_part} ({reason}); {remedy}") from error
-        for problem in _problems(x, y, classes, shape, n_classes):
+        for problem in _problems(x, y, classes, known):
             raise UserError(
                 f"{where} are damaged: the {part} set ({of_part}) has {problem}; {remedy}"
             )
@@ -134,6 +112,8 @@ def _of_part(files: Sequence[str], part: str) -> str:
 
 def _changed(kind: Any, root: Path, files: Sequence[str]) -> list[str]:
     """Return the files that are not those of the published checksums."""
+    from torchvision.datasets.utils import check_integrity
+
     known = dict([*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())])
     known |= {file: md5 for _, file, md5 in getattr(kind, "split_list", {}).values()}
     if meta := getattr(kind, "meta", None):
@@ -141,20 +121,14 @@ def _changed(kind: Any, root: Path, files: Sequence[str]) -> list[str]:
     return [file for file in files if not check_integrity(root / file, known.get(Path(file).name))]
 
 
-def _problems(
-    x: Tensor,
-    y: Tensor,
-    classes: Sequence[str],
-    shape: tuple[int, int, int] | None,
-    n_classes: int | None,
-) -> Iterator[str]:
+def _problems(x: Tensor, y: Tensor, classes: Sequence[str], known: NamedSet) -> Iterator[str]:
     """Yield what is wrong with images and their labels."""
     if x.dtype != torch.uint8:
         yield f"pixels of type {x.dtype}, expected bytes"
-    if shape is not None and tuple(x.shape[1:]) != shape:
-        yield f"images of shape {tuple(x.shape[1:])}, expected {shape}"
-    if n_classes is not None and len(classes) != n_classes:
-        yield f"names of {len(classes)} classes, expected {n_classes}"
+    if tuple(x.shape[1:]) != known.input_shape:
+        yield f"images of shape {tuple(x.shape[1:])}, expected {known.input_shape}"
+    if len(classes) != known.n_classes:
+        yield f"names of {len(classes)} classes, expected {known.n_classes}"
     if y.ndim != 1 or len(x) != len(y):
         yield f"{len(x):,} images and labels of shape {tuple(y.shape)}, expected one for each image"
     elif y.is_floating_point():

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from palimpsest.strategies.base import optimizer_metric
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
 from palimpsest.strategies.base.used_parameters import NotesUse
-from palimpsest.strategies.settings import PenaltySettings
+from palimpsest.strategies.penalty.settings import PenaltySettings
 
 
 class SharedParameterPenalty(NotesUse):
@@ -69,22 +66,3 @@ class SharedParameterPenalty(NotesUse):
         if self.settings.application == "proximal":
             return optimizer_metric.rates(optimizer)
         return optimizer_metric.learning_rates(optimizer)
-
-
-def fit_to_grown(values: dict[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
-    """Extend values of parameters, by 0, to those that have grown; in place.
-
-    Args:
-        values: By the parameters' names.
-        parameters: As they are now.
-    """
-    for name in values.keys() & parameters.keys():
-        values[name] = fitted(values[name], parameters[name].shape)
-
-
-def fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Return a tensor cropped to a shape, or padded with zeros: Avalanche's heads grow."""
-    if tensor.shape == shape:
-        return tensor
-    growth = [new - old for new, old in zip(shape, tensor.shape, strict=True)]
-    return pad(tensor, [side for size in reversed(growth) for side in (0, size)])

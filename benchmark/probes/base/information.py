@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.probes.probe import Subject, parameters_of
+from palimpsest.benchmark.probes.base.probe import Subject, parameters_of
 from palimpsest.strategies.base.likelihood import as_trained
 from palimpsest.strategies.curvature.fisher import diagonal_fisher
 

@@ -1,0 +1,64 @@
+"""What strategies have in common that choose rows by their Fisher information."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor
+
+from palimpsest.strategies.curvature.fisher import Estimator, fisher_of_training
+from palimpsest.strategies.masks.held_rows import HeldRows, RowSettings
+
+
+class FisherRowSettings(RowSettings):
+    """The settings of strategies that choose rows by their Fisher information."""
+
+    fisher: Estimator = Field(
+        "exact",
+        description="Of which labels: 'exact', 'monte_carlo', 'empirical', 'predicted' or "
+        "'batched', see EWC.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the Fisher information is averaged over.",
+    )
+    batch: int = Field(
+        128, ge=1, strict=True, description="Samples of a mini-batch of the batched estimate."
+    )
+    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The setting ``fisher``."""
+        return f"fisher: {self.fisher}"
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The setting ``fisher``, where it is not of batches."""
+        return None if self.fisher == "batched" else f"fisher: {self.fisher}"
+
+
+class FisherRows(HeldRows):
+    """Holds a share of the rows, by the diagonal Fisher information of some model.
+
+    Args:
+        **settings: See the class's ``Settings``; ``share`` is the dial.
+    """
+
+    Settings = FisherRowSettings
+    settings: FisherRowSettings
+
+    def fisher(self, strategy: Any, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the Fisher information on the data of the current training."""
+        return fisher_of_training(
+            strategy,
+            parameters,
+            estimator=self.settings.fisher,
+            samples=self.settings.samples,
+            batch=self.settings.batch,
+            seed=self.settings.seed + self.models_seen,
+        )
