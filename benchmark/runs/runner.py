@@ -16,7 +16,7 @@ from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.checkpoints.training import Resumable, Spent
 from palimpsest.benchmark.runs.cost import peak_memory, reset_peak_memory, shared_statistics
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
-from palimpsest.benchmark.runs.first_model.reuse import train_or_take_over
+from palimpsest.benchmark.runs.first_model.reuse import reuse_first_model
 from palimpsest.benchmark.runs.first_model.storage import first_model_path
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.preparation import TRAINING, OnProgress, PreparedRun, prepare
@@ -222,6 +222,6 @@ def _train(ready: PreparedRun, number: int, shared: Path | None) -> None:
     with left_out(strategy, ready.plugin) if visit.plain else nullcontext():
         if number == 0 and shared is not None and (visit.plain or "visit" not in how):
             recorder = ready.measurements[0].recorder
-            train_or_take_over(strategy, train[model], shared, recorder, **how)
+            reuse_first_model(strategy, train[model], shared, recorder, **how)
         else:
             strategy.train(train[model], **how)

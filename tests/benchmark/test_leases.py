@@ -99,7 +99,7 @@ def test_alone_everything_is_done_here_in_one_round(here):
     assert here.all(job(0), job(1, 2)) == [[(0,), (1, 2)]]
 
 
-def test_what_another_process_has_claimed_is_left_to_it(store, other, here):
+def test_what_another_process_has_leased_is_left_to_it(store, other, here):
     assert other.leases.lease(job(1)) == job(1)
 
     def end():
@@ -111,13 +111,13 @@ def test_what_another_process_has_claimed_is_left_to_it(store, other, here):
     assert store.leases().keys() == {job(0)[0].key, job(2)[0].key}
 
 
-def test_runs_trained_together_are_claimed_together_and_done_once(other, here):
+def test_runs_trained_together_are_leased_together_and_done_once(other, here):
     other.store.put(a_run(1))
     assert here.all(job(0, 1, 2)) == [[(0, 2)]]
     assert other.leases.lease(job(2, 3)) is None
 
 
-def test_a_claim_ends_when_its_process_has_not_been_heard_of_for_a_time(other, here):
+def test_a_lease_ends_when_its_process_has_not_been_heard_of_for_a_time(other, here):
     other.leases.lease(job(1))
     heard = []
 
@@ -132,7 +132,7 @@ def test_a_claim_ends_when_its_process_has_not_been_heard_of_for_a_time(other, h
 
 
 @pytest.mark.parametrize("jump", [3_600.0, -3_600.0, 1e9])
-def test_a_clock_that_jumps_ends_no_claim(store, other, here, jump):
+def test_a_clock_that_jumps_ends_no_lease(store, other, here, jump):
     other.leases.lease(job(1))
 
     def beat():
@@ -164,7 +164,7 @@ def test_one_of_another_machine_has_its_time(store, other, here, monkeypatch):
     assert here.now >= STALE
 
 
-def test_one_that_was_interrupted_gives_its_claims_back(store, other, here):
+def test_one_that_was_interrupted_gives_its_leases_back(store, other, here):
     with pytest.raises(KeyboardInterrupt), other.heart:
         other.leases.lease(job(1))
         raise KeyboardInterrupt
@@ -188,7 +188,7 @@ def test_what_others_could_only_write_beside_the_store_is_taken_in(store, other,
     assert store.statuses() == {a_run(1).key: "done"}
 
 
-def test_a_store_that_takes_no_claims_keeps_nobody_from_working(store, other, here, monkeypatch):
+def test_a_store_that_takes_no_leases_keeps_nobody_from_working(store, other, here, monkeypatch):
     monkeypatch.setattr("palimpsest.benchmark.store.leases._PAUSE_SECONDS", 0.0)
     other.store._file.connection.execute("BEGIN IMMEDIATE")
     assert here.all(job(0), job(1)) == [[(0,), (1,)]]

@@ -17,7 +17,7 @@ import torch
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.printing.run_listing import runs_json
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.slurm.job_folder import exchange_folder
+from palimpsest.benchmark.executors.slurm.job_folder import job_folders
 from palimpsest.benchmark.files.untrusted import MOST_LEVELS, opened, parsed
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
@@ -241,7 +241,7 @@ def test_an_owner_who_is_none_is_judged_by_the_time(store, tmp_path, owner):
     import socket
 
     path = shutil.copy(store, tmp_path / "runs.db")
-    folder = exchange_folder(Path(path)) / "a"
+    folder = job_folders(Path(path)) / "a"
     (folder / "results").mkdir(parents=True)
     write_run(folder / "results", read_runs(store)[0])
     if owner == "pipe":

@@ -17,9 +17,6 @@ ARCHIVE = Kind("archive", re.compile(re.escape(MAGIC)), marked=is_marked)
 def make_archive(options: ArchiveCommand) -> None:
     """Write all runs of stores as one Parquet file, and print where.
 
-    Args:
-        options: As the user gave them.
-
     Raises:
         UserError: A store is missing or named twice, the stores have no runs or hold different
             results of one run, or the file cannot be written; nothing is written then.

@@ -11,9 +11,6 @@ from palimpsest.reports.wording.words import several
 def show_cache(options: CacheCommand) -> None:
     """Print what is in the cache, or remove it.
 
-    Args:
-        options: As the user gave them.
-
     Raises:
         UserError: A file cannot be removed, or the limit is no number.
     """

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 def check_strategies(options: CheckCommand) -> int:
     """Check the properties of the strategies that a target names, and print the verdicts.
 
-    Args:
-        options: As the user gave them.
-
     Returns:
         The exit code: 1 if a property fails, else 0; one that is weak is a remark.
 

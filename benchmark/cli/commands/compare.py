@@ -36,9 +36,6 @@ _COLORS = {Outcome.REGRESSED: "red", Outcome.IMPROVED: "green", Outcome.UNDETERM
 def compare(options: CompareCommand) -> int:
     """Print what changed from one store to another beyond noise.
 
-    Args:
-        options: As the user gave them.
-
     Returns:
         The exit code. With ``--fail-on regression`` 1 if a number got worse beyond noise, or a
         run fails that did not; with ``--fail-on undetermined`` also if a number differs that so

@@ -16,9 +16,6 @@ _MOST = 20
 def doctor(options: DoctorCommand) -> int:
     """Say what is wrong with a store and what of it can be read; save that on request.
 
-    Args:
-        options: As the user gave them.
-
     Returns:
         The exit code: 1 if anything is wrong, else 0.
 

@@ -38,9 +38,6 @@ _WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
 def export(options: ExportCommand) -> None:
     """Write the runs of stores as a tidy table, as ``Results.frame`` has it, and print where.
 
-    Args:
-        options: As the user gave them.
-
     Raises:
         UserError: A store is missing or named twice, a chosen name is unknown, there are no such
             rows, or the file cannot be written; nothing is written then.

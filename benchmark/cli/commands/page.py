@@ -13,9 +13,6 @@ def make_page(options: PageCommand) -> None:
 
     The figures go into a folder beside the page, named after it; other files there are left alone.
 
-    Args:
-        options: As the user gave them.
-
     Raises:
         UserError: A store is missing or named twice, the template asks for something that does not
             exist, or a file cannot be written; nothing is written then.

@@ -21,9 +21,6 @@ def prune(options: PruneCommand) -> None:
 
     Those of suites that are not given are left alone.
 
-    Args:
-        options: As the user gave them.
-
     Raises:
         UserError: Anything the user has to fix; nothing is removed then.
     """

@@ -14,9 +14,6 @@ from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 def make_report(options: ReportCommand) -> None:
     """Write one HTML file about the runs of all stores, files beside it, and print where.
 
-    Args:
-        options: As the user gave them.
-
     Raises:
         UserError: A store is missing, named twice or empty, a chosen name, a setting or a format is
             unknown, or a file cannot be written; nothing is written then.

@@ -33,9 +33,6 @@ def run_suites(options: RunCommand) -> int:
 
     All suites are checked before the first run starts.
 
-    Args:
-        options: As the user gave them.
-
     Returns:
         The exit code: 128 plus the number of the signal that stopped it (130 if interrupted), 1 if
         a run of the suites failed, else 0.

@@ -32,9 +32,6 @@ _IMAGES = ("images_cnn", "images_resnet")
 def measure_speed(options: SpeedCommand) -> None:
     """Measure the workloads of the suite ``speed`` and print rates and ratios.
 
-    Args:
-        options: As the user gave them.
-
     Raises:
         UserError: A setting is wrong, or there is no such device.
     """

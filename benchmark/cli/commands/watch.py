@@ -78,9 +78,6 @@ class Watched:
 def watch(options: WatchCommand) -> None:
     """Serve the page of a store on this machine until the user interrupts, and print where it is.
 
-    Args:
-        options: As the user gave them.
-
     Raises:
         UserError: There is no store, or the port is in use.
     """

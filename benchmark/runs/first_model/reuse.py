@@ -10,7 +10,7 @@ from palimpsest.benchmark.runs.first_model.storage import load
 from palimpsest.benchmark.training.evaluation import CurveRecorder
 
 
-def train_or_take_over(
+def reuse_first_model(
     strategy: Any, experience: Any, path: Path, recorder: CurveRecorder, **training: Any
 ) -> None:
     """Train the first model and save it, or take it over from a run that has trained the same.
