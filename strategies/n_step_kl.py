@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -53,14 +52,6 @@ class NStepKLSettings(PosteriorSettings):
         if not self.memory:
             return facts
         return replace(facts, stores=True, moves_unused=True, needs_its_model=True)
-
-    def forgets_samples(self, trainings: int | None) -> bool:
-        """Whether its memory has to forget samples, as only those of the last trainings count.
-
-        Args:
-            trainings: How many there are; ``None``: many.
-        """
-        return self.memory > 0 and 1 < self.posteriors < (trainings or math.inf)
 
     @model_validator(mode="after")
     def _has_a_memory(self) -> Self:

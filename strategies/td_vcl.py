@@ -21,11 +21,6 @@ class TDVCLSettings(NStepKLSettings):
         "is vcl, 1 is n_step_kl.",
     )
 
-    def forgets_samples(self, trainings: int | None) -> bool:
-        """As of ``n_step_kl``; with a decay of 0 no samples count."""
-        none_count = self.decay == 0 and self.memory > 0 and self.posteriors > 1
-        return none_count or super().forgets_samples(trainings)
-
 
 class TDVCL(NStepKL):
     """Hold the posterior of each weight near the last n posteriors, the latest the most (TD-VCL).

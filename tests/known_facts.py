@@ -26,6 +26,10 @@ def with_dial(record, dial):
     if isinstance(dial, str):
         own = record.facts.dial
         dial = own if own and own.name == dial else DIALS.get(dial, Dial(dial, f"{dial}s"))
-    strategy = {**record.spec.data["strategy"], "dial": dial.name}
+    strategy = {
+        **record.spec.data["strategy"],
+        "dial": dial.name,
+        "settings": {dial.name: record.strength},
+    }
     spec = Spec({**record.spec.data, "strategy": strategy})
     return replace(record, spec=spec, facts=replace(record.facts, dial=dial))

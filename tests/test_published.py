@@ -196,12 +196,12 @@ def test_every_published_number_has_its_source():
 def test_the_published_runs_are_of_the_suites(tmp_path):
     records = read_archive(DOCS / "published" / "runs.parquet")
     asked = {
-        settings_of(run.spec): run.suite
+        run.key: run.suite
         for suite in SUITES
         for run in load_suite(f"published/{suite}").runs("cpu", tmp_path)
     }
     for record in records:
-        assert asked[settings_of(record.spec)] == record.suite
+        assert asked[record.key] == record.suite
         assert record.status == "done", record.error
     front = next(
         yaml.safe_load_all((PUBLISHED / "published.md.j2").read_text().split("\n---\n")[0])
@@ -237,12 +237,8 @@ def test_the_page_names_every_suite():
         assert f"configs/published/{suite}.yaml" in text
 
 
-def settings_of(spec):
-    return json.dumps(spec.without("results_version").data, sort_keys=True)
-
-
 def without_data(spec):
     """The settings but for where the images are: published runs took them from a zip file."""
-    data = spec.without("results_version").data
-    scenario = {k: v for k, v in data["scenario"].items() if k not in {"data", "fingerprints"}}
-    return json.dumps(data | {"scenario": scenario}, sort_keys=True)
+    own = spec.hashed["scenario"]
+    scenario = {k: v for k, v in own.items() if k not in {"data", "fingerprints"}}
+    return json.dumps({**spec.hashed, "scenario": scenario}, sort_keys=True)

@@ -14,8 +14,10 @@ from pydantic import (
 )
 
 from palimpsest.benchmark.models.registry import MODULE, NETWORKS, PREFIXES, TORCHVISION
-from palimpsest.benchmark.settings.applicable import PLAIN
 from palimpsest.benchmark.settings.named import named
+
+PLAIN = ("mlp", "cnn")
+"""Networks that families build layer by layer, from depth and width."""
 
 Statistics = Literal["shared", "per_model", "frozen"]
 
@@ -80,7 +82,7 @@ class Network(BaseModel):
 
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
-        """Write only what is not the default, and a name alone as such: keys are older."""
+        """Write it as a suite does: only what is not the default, and a name alone as such."""
         fields = type(self).model_fields
         default = {name: fields[name].get_default(call_default_factory=True) for name in fields}
         written = {n: v for n, v in handler(self).items() if n == "name" or v != default[n]}

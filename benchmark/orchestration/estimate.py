@@ -46,7 +46,7 @@ class Kind(NamedTuple):
         return cls(
             json.dumps([settings, spec.device], sort_keys=True),
             spec.strategy.kind,
-            json.dumps(spec.strategy.settings, sort_keys=True),
+            json.dumps(spec.strategy.without_dial.settings, sort_keys=True),
             json.dumps([rest, spec.device], sort_keys=True),
             unit,
             settings.get(unit) or 1,

@@ -80,7 +80,7 @@ def _check(strategy: Strategy, scenario: Scenario, task: Task) -> None:
     settings = strategy.settings.model_dump(mode="json")
     if strategy.dial is not None:
         given = [value for value in strategy.strengths if value is not None]
-        settings[strategy.dial.name] = strategy.dial.typed(max(given))
+        settings[strategy.dial.name] = max(given)
     plugin = STRATEGIES[strategy.kind](**settings)
     if isinstance(plugin, ChecksNetwork):
         plugin.check_network(copy.deepcopy(scenario.model).eval(), task)

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, Metric
 from palimpsest.benchmark.metrics.metric import NAME
+from palimpsest.benchmark.models.choice import PLAIN
 from palimpsest.benchmark.models.registry import NetworkEntry
 from palimpsest.benchmark.runs.record import COLUMNS
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.settings.applicable import PLAIN
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.settings import StrategySettings
 

@@ -14,10 +14,11 @@ from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
 
 RESULTS_VERSION = "results_version"
+"""Of the harness; those of a scenario and a strategy stand under their names."""
 
 CODE = frozenset({
-    RESULTS_VERSION, "scenario.plugin", "scenario.network.plugin", "scenario.content",
-    "strategy.plugin",
+    RESULTS_VERSION, f"scenario.{RESULTS_VERSION}", f"strategy.{RESULTS_VERSION}",
+    "scenario.plugin", "scenario.network.plugin", "scenario.content", "strategy.plugin",
 })  # fmt: skip
 """What stands for code, or for data that it has made."""
 
@@ -34,12 +35,13 @@ def settings_of(spec: Spec) -> dict[str, Any]:
         **dict(_of_scenario(spec.scenario)),
         **dict(_of_strategy(spec.strategy)),
         **spec.circumstances,
-        RESULTS_VERSION: spec.results_version,
+        RESULTS_VERSION: spec.versions.get("harness"),
     }
 
 
 def _of_scenario(scenario: ScenarioSpec) -> Iterator[tuple[str, Any]]:
-    yield from _flat(scenario.in_use, "scenario")
+    yield from _flat(scenario.settings, "scenario")
+    yield f"scenario.{RESULTS_VERSION}", scenario.version
     for name, value in scenario.fingerprints.items():
         yield f"scenario.data.fingerprint.{name}", value
     if scenario.plugin is not None:
@@ -51,7 +53,8 @@ def _of_scenario(scenario: ScenarioSpec) -> Iterator[tuple[str, Any]]:
 
 
 def _of_strategy(strategy: StrategySpec) -> Iterator[tuple[str, Any]]:
-    yield from _flat(strategy.settings, "strategy")
+    yield from _flat(strategy.without_dial.settings, "strategy")
+    yield f"strategy.{RESULTS_VERSION}", strategy.version
     if strategy.plugin is not None:
         yield "strategy.plugin", strategy.plugin
 
@@ -95,41 +98,52 @@ def differing(records: Iterable[Record]) -> list[str]:
 
 def _differing(records: Iterable[Record], *, everywhere: bool) -> list[str]:
     # A store has thousands of runs, and few scenarios and strategies.
-    scenarios: dict[str, ScenarioSpec] = {}
-    strategies: dict[str, StrategySpec] = {}
-    versions: set[tuple[tuple[str, str], Any]] = set()
+    scenarios: dict[str, tuple[str, ScenarioSpec]] = {}
+    strategies: dict[str, tuple[str, StrategySpec]] = {}
+    versions = set()
     for record in records:
-        spec = record.spec
-        scenarios.setdefault(json.dumps([record.scenario, spec.data["scenario"]]), spec.scenario)
-        strategies.setdefault(json.dumps([record.strategy, spec.data["strategy"]]), spec.strategy)
-        versions.add(((record.scenario, record.strategy), spec.results_version))
-    own = [(json.loads(key)[0], dict(_of_scenario(found))) for key, found in scenarios.items()]
-    found = list(_told_apart(own))
+        spec, hashed = record.spec, record.spec.hashed
+        key = json.dumps([record.scenario, hashed["scenario"], spec.scenario.version])
+        scenarios.setdefault(key, (record.scenario, spec.scenario))
+        key = json.dumps([record.strategy, hashed["strategy"], spec.strategy.version])
+        strategies.setdefault(key, (record.strategy, spec.strategy))
+        versions.add(((record.scenario, record.strategy), spec.versions.get("harness")))
+    whole = [dict(_of_scenario(each)) for _, each in scenarios.values()]
+    changed = [(name, dict(_of_scenario(each.changed))) for name, each in scenarios.values()]
+    found = list(_told_apart(whole, changed))
     if everywhere:
-        found += [name for name in _of_several_values(own) if name not in found]
+        found += [name for name in _of_several_values(whole) if name not in found]
     found += _told_apart(
-        [(json.loads(key)[0], dict(_of_strategy(each))) for key, each in strategies.items()]
+        [dict(_of_strategy(each)) for _, each in strategies.values()],
+        [(name, dict(_of_strategy(each.changed))) for name, each in strategies.values()],
     )
     several = len({names for names, _ in versions}) < len(versions)
     return [*found, *([RESULTS_VERSION] if several else [])]
 
 
-def _told_apart(settings: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-    """Name the settings that differ under one name; null is the same as none."""
-    names = dict.fromkeys(key for _, own in settings for key in own)
-    for key in names:
+def _told_apart(
+    whole: Sequence[Mapping[str, Any]], changed: Sequence[tuple[str, Mapping[str, Any]]]
+) -> Iterator[str]:
+    """Name the settings that differ under one name.
+
+    Args:
+        whole: All settings, for their order.
+        changed: A name, and the settings that differ from their defaults.
+    """
+    for key in dict.fromkeys(key for own in whole for key in own):
         found: dict[str, set[str]] = {}
-        for name, own in settings:
-            found.setdefault(name, set()).add(json.dumps(own.get(key), sort_keys=True))
+        for name, own in changed:
+            value = json.dumps(own[key], sort_keys=True) if key in own else ""
+            found.setdefault(name, set()).add(value)
         if any(len(values) > 1 for values in found.values()):
             yield key
 
 
-def _of_several_values(settings: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+def _of_several_values(settings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     found: dict[str, set[str]] = {}
-    for _, own in settings:
+    for own in settings:
         for key, value in own.items():
-            if value is not None:
+            if value is not None and not key.endswith(RESULTS_VERSION):
                 found.setdefault(key, set()).add(json.dumps(value, sort_keys=True))
     return (key for key, values in found.items() if len(values) > 1)
 

@@ -170,8 +170,8 @@ def _settings(pairs: Iterable[tuple[str, str]]) -> Mapping[str, set[str]]:
 
 
 def _scenario(record: Record) -> str:
-    return json.dumps([record.spec.data["scenario"], record.spec.circumstances], sort_keys=True)
+    return json.dumps([record.spec.hashed["scenario"], record.spec.circumstances], sort_keys=True)
 
 
 def _strategy(record: Record) -> str:
-    return json.dumps(record.spec.data["strategy"], sort_keys=True)
+    return json.dumps(record.spec.strategy.without_dial.changed.data, sort_keys=True)

@@ -219,13 +219,10 @@ def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
     kind, settings = run.spec.strategy.kind, dict(run.spec.strategy.settings)
     if kind.startswith(AVALANCHE):
         return avalanche_strategies.find(kind), settings["arguments"]
-    found, dial = STRATEGIES[kind], run.facts.dial
-    decided: dict[str, Any] = {}
-    if dial is not None and run.strength is not None:
-        decided[dial.name] = dial.typed(run.strength)
+    found = STRATEGIES[kind]
     if "seed" in found.Settings.model_fields:
-        decided["seed"] = derive(run.seed, "importance")
-    return found, settings | decided
+        settings["seed"] = derive(run.seed, "importance")
+    return found, settings
 
 
 def _make_plugin(run: Run) -> Any:

@@ -224,8 +224,10 @@ def record_of(values: Mapping[str, Any]) -> Record:
     own = {name: value for name, value in values.items() if name != "error"}
     failed = values["status"] == "failed"
     own["failure"] = Failure.read(values["failure"], values["error"]) if failed else None
-    own["spec"] = Spec(values["spec"])
     own["facts"] = _facts(values["facts"])
+    own["spec"] = spec = Spec(values["spec"])
+    if spec.strength == own["strength"]:  # of columns of numbers, none is whole
+        own["strength"] = spec.strength
     return Record(**own)
 
 
@@ -265,19 +267,20 @@ def check_record(record: Record) -> None:
 def with_references(records: Sequence[Record]) -> list[Record]:
     """Give each run its reference runs, from all that are read together.
 
-    Of several, that of its own results version counts, or else that of the latest.
+    Of several, that of the latest version of the reference counts.
     """
     roles = reference_roles()
-    found: dict[str, dict[Role, dict[int, Matrix]]] = {}
+    found: dict[str, dict[Role, tuple[int, Matrix]]] = {}
     for record in records:
-        role = record.facts.role
+        role, version = record.facts.role, record.facts.version
         if record.status == "done" and role in roles:
-            own = found.setdefault(record.spec.pairing, {}).setdefault(role, {})
-            own[record.spec.results_version or 0] = record.accuracy_matrix
+            own = found.setdefault(record.spec.pairing, {})
+            if role not in own or version >= own[role][0]:
+                own[role] = version, record.accuracy_matrix
     return [
         replace(record, references={
-            role: versions.get(record.spec.results_version or 0, versions[max(versions)])
-            for role, versions in found.get(record.spec.pairing, {}).items()
+            role: matrix
+            for role, (_, matrix) in found.get(record.spec.pairing, {}).items()
         })
         for record in records
     ]  # fmt: skip

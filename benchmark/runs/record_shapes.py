@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Any
 
 from palimpsest.benchmark.errors import quoted
+from palimpsest.benchmark.suites.spec import STRENGTH
 
 _SCALARS: dict[str, tuple[set[type], str]] = {
     "key": ({str}, "a text"),
@@ -33,10 +34,10 @@ _COUNTS = (
 _NUMBER = {int, float, NoneType}
 _SPEC: dict[str, dict[str, tuple[Collection[type], Any]]] = {
     "": {
-        "strength": ((int, float, NoneType), None),
         "seed": ((int,), 0),
         "device": ((str,), ""),
-        "results_version": ((int, NoneType), None),
+        "versions": ((dict,), {}),
+        "defaults": ((dict,), {}),
         "probes": ((list,), []),
     },
     "scenario": {
@@ -117,6 +118,17 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
                 raise ValueError(f"{where} in its spec is {quoted(found.get(name))}")
     if not all(type(name) is str for name in spec.get("probes", ())):
         raise ValueError("the probes in its spec are no names")
+    if not all(type(version) is int for version in spec.get("versions", {}).values()):
+        raise ValueError("the versions in its spec are no whole numbers")
+    if not all(
+        type(names) is list and all(type(name) is str for name in names)
+        for names in spec.get("defaults", {}).values()
+    ):
+        raise ValueError("the defaults in its spec are no names of settings")
+    strategy = spec["strategy"]
+    value = strategy.get("settings", {}).get(strategy.get("dial", STRENGTH))
+    if type(value) not in _NUMBER:
+        raise ValueError(f"the dial in its spec is {quoted(value)}, expected a number")
 
 
 def _is_row(row: Any, length: int) -> bool:

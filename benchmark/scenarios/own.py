@@ -20,8 +20,7 @@ from palimpsest.benchmark.randomness.generators import own_numbers, own_settings
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.checking import check_experiences, check_training
 from palimpsest.benchmark.scenarios.scenario import Scenario
-from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.settings.applicable import OF_PLAIN
+from palimpsest.benchmark.scenarios.settings.scenario import OF_PLAIN, ScenarioSettings
 
 _SEED = 0
 """It is always built for this seed, so that a run has the same key whatever the suite's seeds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.scenario import (
+    OF_PLAIN,
     Count,
     CountFromZero,
     Curve,
@@ -20,11 +22,6 @@ from palimpsest.benchmark.search.architectures import alone, check_ranked, width
 from palimpsest.benchmark.search.samplers import Sampler, Uniform
 from palimpsest.benchmark.search.settings import Search, spread
 from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, SupernetChoice
-from palimpsest.benchmark.settings.applicable import (
-    NOT_OF_SEARCHES,
-    NOT_OF_SHARED_WEIGHTS,
-    OF_SHARED_WEIGHTS,
-)
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario
@@ -32,6 +29,14 @@ if TYPE_CHECKING:
 
 _ONE_BATCH = ("single_path", "fair")
 """Samplers that draw anew for every batch."""
+
+_NOT_OF_SEARCHES = ("network", *OF_PLAIN, "online", "warmup", "curve")
+_NOT_OF_SHARED_WEIGHTS = ("learning_rate_schedule",)
+_OF_SHARED_WEIGHTS = (
+    *("sampler", "warm_start", "visits", "batches", "measured", "ranked"),
+    *("learning_rate_decay", "decay_after", "cut_after_warm_start"),
+)
+_OF_IMAGES, _OF_TEXT = ("augment", "validation", "pixels"), ("words", "length")
 
 
 class ArchitectureSearch(ScenarioSettings):
@@ -140,28 +145,24 @@ class ArchitectureSearch(ScenarioSettings):
             raise ValueError(problem)
         return self
 
+    @property
+    def meaningless(self) -> Sequence[str]:
+        """Those of other scenarios, of the other data, and of the other training."""
+        training = _NOT_OF_SHARED_WEIGHTS if self.shared else _OF_SHARED_WEIGHTS
+        return (*_NOT_OF_SEARCHES, *training, *(_OF_IMAGES if self.has_words else _OF_TEXT))
+
     def _problems(self) -> list[str]:
-        found = []
-        for name in (*NOT_OF_SEARCHES, *(NOT_OF_SHARED_WEIGHTS if self.shared else ())):
-            default = type(self).model_fields[name].get_default(call_default_factory=True)
-            if getattr(self, name) != default:
-                found.append(f"{name} has no meaning in a search: remove it")
+        unfit = (*_NOT_OF_SEARCHES, *(_NOT_OF_SHARED_WEIGHTS if self.shared else ()))
+        found = [f"{name} has no meaning in a search: remove it" for name in self._given(unfit)]
         if self.sampler.name in _ONE_BATCH and self.batches != 1:
             found.append(
                 f"batches is {self.batches}, but {self.sampler.name} has visits of one: remove it"
             )
-        if self._columns is not None:
-            found += [
-                f"{name} is for images, and the data are text: remove it"
-                for name in ("augment", "validation", "pixels")
-                if getattr(self, name) != type(self).model_fields[name].default
-            ]
-        else:
-            found += [
-                f"{name} is for text, and the data are images: remove it"
-                for name in ("words", "length")
-                if getattr(self, name) != type(self).model_fields[name].default
-            ]
+        here, there = ("text", "images") if self.has_words else ("images", "text")
+        found += [
+            f"{name} is for {there}, and the data are {here}: remove it"
+            for name in self._given(_OF_IMAGES if self.has_words else _OF_TEXT)
+        ]
         if self._columns is None and self.validation == 0:
             found.append("validation: a search is measured on a validation split; give more than 0")
         if self.decay_after and self.learning_rate_decay == 1:
@@ -182,9 +183,10 @@ class ArchitectureSearch(ScenarioSettings):
         found = []
         if self.steps is None:
             found.append("shared: false trains every architecture alone: give steps, not epochs")
-        for name in OF_SHARED_WEIGHTS:
-            if getattr(self, name) != type(self).model_fields[name].default:
-                found.append(f"{name} has no meaning with shared: false: remove it")
+        found += [
+            f"{name} has no meaning with shared: false: remove it"
+            for name in self._given(_OF_SHARED_WEIGHTS)
+        ]
         if self.architectures is not None and not self.architectures:
             found.append("architectures: expected one or more, got none")
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from palimpsest.benchmark.suites.suite import Run
@@ -31,4 +32,5 @@ def _training(run: Run) -> str:
     dial = run.facts.dial
     if dial is None or not dial.after_training:
         return run.key
-    return run.spec.without("strength").key()
+    spec = run.spec
+    return json.dumps([spec.pairing, spec.strategy.without_dial.data, spec.probes])

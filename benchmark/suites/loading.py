@@ -19,13 +19,12 @@ from palimpsest.benchmark.data.catalog import check_name
 from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS
-from palimpsest.benchmark.models.choice import Network
+from palimpsest.benchmark.models.choice import PLAIN, Network
 from palimpsest.benchmark.models.registry import NETWORKS, PREFIXES
 from palimpsest.benchmark.plugins import load_files, load_packages
 from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes import checked as checked_probes
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.settings.applicable import PLAIN
 from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
 from palimpsest.benchmark.suites.file import Source, read_source
 from palimpsest.benchmark.suites.overrides import Assignment
@@ -267,7 +266,7 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
         )
     for value in getattr(sweep, dial.plural):  # beside the other settings, too
         validated(model, settings | {dial.name: value}, source, path)
-    return Strategy(name, kind, checked_settings, tuple(float(value) for value in listed), dial)
+    return Strategy(name, kind, checked_settings, tuple(listed), dial)
 
 
 def _sweep(dial: Dial, settings: type[StrategySettings]) -> type[BaseModel]:

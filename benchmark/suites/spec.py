@@ -1,19 +1,18 @@
 """Everything that decides a run's result, as a type: the only place that knows how it is stored.
 
 A spec is plain data and kept unchanged: a store returns it exactly as it was written, also one of
-an older version that lacks later additions. Importing this needs no torch.
+an older version that lacks later additions. It has all settings, and says which of them were at
+their defaults: a run's key leaves those out. Importing this needs no torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
-
-from palimpsest.benchmark.settings.applicable import settings_in_use
 
 STRENGTH = "strength"
 """The name of a dial if a spec does not say."""
@@ -21,8 +20,20 @@ STRENGTH = "strength"
 _NO_SETTINGS = frozenset({"name", "fingerprints", "plugin", "network_plugin", "content"})
 """Keys of a scenario that are not settings."""
 
-_OWN = frozenset({"scenario", "strategy", "strength", "seed", "results_version", "probes"})
+_OWN = frozenset({"scenario", "strategy", "seed", "versions", "defaults", "probes"})
 """Keys that are not among the circumstances that all runs of a scenario share."""
+
+
+def _without(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Leave out settings; ``optimizer.momentum`` is one inside of another."""
+    if not names:
+        return {**values}
+    found = {}
+    for key, value in values.items():
+        inside = [name.removeprefix(f"{key}.") for name in names if name.startswith(f"{key}.")]
+        if key not in names:
+            found[key] = _without(value, inside) if isinstance(value, dict) else value
+    return found
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,15 @@ class ScenarioSpec:
 
     Attributes:
         name: In the suite.
-        settings: By name, the family among them; defaults are filled in.
+        settings: By name, the family among them; defaults are filled in. Without those that have no
+            meaning beside the others.
         fingerprints: Of the data sets that it reads, by name.
         plugin: Digest of the code that adds the family; ``None`` for what ships.
         network_plugin: Digest of the code of the user's own network; ``None`` for all others.
         content: Digest of the data that a family of the user's own has made; ``None`` for what
             ships, whose data have fingerprints.
+        version: Of the family's results.
+        defaults: Which settings are at their defaults.
     """
 
     name: str
@@ -45,6 +59,8 @@ class ScenarioSpec:
     plugin: str | None = None
     network_plugin: str | None = None
     content: str | None = None
+    version: int = 1
+    defaults: Sequence[str] = ()
 
     @property
     def family(self) -> str:
@@ -53,9 +69,9 @@ class ScenarioSpec:
         return family
 
     @property
-    def in_use(self) -> dict[str, Any]:
-        """The settings that have a meaning beside the others, for readers."""
-        return settings_in_use(self.settings)
+    def changed(self) -> ScenarioSpec:
+        """The same with only those settings that differ from their defaults."""
+        return replace(self, settings=_without(self.settings, self.defaults))
 
     @property
     def data(self) -> dict[str, Any]:
@@ -74,9 +90,11 @@ class StrategySpec:
     Attributes:
         name: In the suite.
         kind: What it is, whatever its name in the suite: ``wpl``, or ``avalanche:`` and a class.
-        settings: By name, defaults filled in; without the dial and the seed.
+        settings: By name, the dial among them, defaults filled in; without the seed.
         plugin: Digest of the code that adds the kind; ``None`` for what ships.
-        dial: What its dial is called.
+        dial: What its dial is called; it has none if there is no such setting.
+        version: Of the kind's results.
+        defaults: Which settings are at their defaults.
     """
 
     name: str
@@ -84,13 +102,25 @@ class StrategySpec:
     settings: Mapping[str, Any]
     plugin: str | None = None
     dial: str = STRENGTH
+    version: int = 1
+    defaults: Sequence[str] = ()
+
+    @property
+    def changed(self) -> StrategySpec:
+        """The same with only those settings that differ from their defaults."""
+        return replace(self, settings=_without(self.settings, self.defaults))
+
+    @property
+    def without_dial(self) -> StrategySpec:
+        """The same without its dial: what all runs of a sweep share."""
+        return replace(self, settings=_without(self.settings, [self.dial]))
 
     @property
     def data(self) -> dict[str, Any]:
         """All of it, as it is stored."""
         data: dict[str, Any] = {"name": self.name, "strategy": self.kind}
         data["settings"] = {**self.settings}
-        if self.dial != STRENGTH:  # keys of runs with a strength are older than other dials
+        if self.dial in self.settings:
             data["dial"] = self.dial
         return data if self.plugin is None else data | {"plugin": self.plugin}
 
@@ -102,11 +132,11 @@ class Code:
     Attributes:
         scenario: Digests of the plugins of the scenario and of its network, and of the data that
             they have made.
-        strategy: Digest of the strategy's plugin, and the results version.
+        strategy: Digest of the strategy's plugin, and the versions of the results.
     """
 
     scenario: tuple[str | None, ...]
-    strategy: tuple[str | None, int | None]
+    strategy: tuple[str | None, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -137,7 +167,6 @@ class Spec:
         scenario: ScenarioSpec,
         strategy: StrategySpec,
         *,
-        strength: float | None,
         seed: int,
         device: str,
         results_version: int,
@@ -148,20 +177,25 @@ class Spec:
         Args:
             scenario: The scenario.
             strategy: The strategy.
-            strength: The value of the strategy's dial, ``None`` if it has none.
             seed: The run's seed.
             device: As torch spells it.
-            results_version: The results version of the code.
+            results_version: That of the harness.
             probes: The probes of the run. They change no result, only what is stored.
         """
         return cls({
             "scenario": scenario.data,
             "strategy": strategy.data,
-            "strength": strength,
             "seed": seed,
             "device": device,
-            "results_version": results_version,
+            "versions": {
+                "harness": results_version,
+                "scenario": scenario.version,
+                "strategy": strategy.version,
+            },
             **({"probes": list(probes)} if probes else {}),
+            "defaults": {
+                "scenario": list(scenario.defaults), "strategy": list(strategy.defaults)
+            },
         })  # fmt: skip
 
     @cached_property
@@ -176,6 +210,8 @@ class Spec:
             data.get("plugin"),
             data.get("network_plugin"),
             data.get("content"),
+            self.versions.get("scenario", 1),
+            self._defaults("scenario"),
         )
 
     @cached_property
@@ -189,12 +225,18 @@ class Spec:
             data.get("settings", {}),
             data.get("plugin"),
             data.get("dial", STRENGTH),
+            self.versions.get("strategy", 1),
+            self._defaults("strategy"),
         )
+
+    def _defaults(self, part: str) -> Sequence[str]:
+        found: Sequence[str] = self.data.get("defaults", {}).get(part, ())
+        return found
 
     @property
     def strength(self) -> float | None:
         """The value of the strategy's dial, ``None`` if it has none."""
-        return self.data.get("strength")
+        return self.strategy.settings.get(self.strategy.dial)
 
     @property
     def seed(self) -> int:
@@ -213,9 +255,10 @@ class Spec:
         return self.device == "cpu"
 
     @property
-    def results_version(self) -> int | None:
-        """That of the code that produced the results; ``None`` if a store does not say."""
-        return self.data.get("results_version")
+    def versions(self) -> Mapping[str, int]:
+        """Of the results of its harness, its scenario and its strategy; none if it does not say."""
+        found: Mapping[str, int] = self.data.get("versions", {})
+        return found
 
     @property
     def probes(self) -> tuple[str, ...]:
@@ -232,10 +275,20 @@ class Spec:
         return Spec({name: value for name, value in self.data.items() if name not in names})
 
     @cached_property
+    def hashed(self) -> Mapping[str, Any]:
+        """What the key is made of: all but the settings that are at their defaults."""
+        data = {name: value for name, value in self.data.items() if name != "defaults"}
+        return data | {
+            "scenario": _without(self.data["scenario"], self.scenario.defaults),
+            "strategy": self.data["strategy"] | {"settings": self.strategy.changed.settings},
+        }
+
+    @cached_property
     def pairing(self) -> str:
         """What a run shares with those that it is compared with seed by seed."""
-        common = ("scenario", "seed", "device")
-        return json.dumps({name: self.data.get(name) for name in common}, sort_keys=True)
+        common = {name: self.hashed.get(name) for name in ("scenario", "seed", "device")}
+        versions = [self.versions.get(name) for name in ("harness", "scenario")]
+        return json.dumps([common, versions], sort_keys=True)
 
     @property
     def code(self) -> Code:
@@ -243,10 +296,10 @@ class Spec:
         scenario, strategy = self.scenario, self.strategy
         return Code(
             (scenario.plugin, scenario.network_plugin, scenario.content),
-            (strategy.plugin, self.results_version),
+            (strategy.plugin, tuple(self.versions.values())),
         )
 
     def key(self) -> str:
         """Return the hash by which a store finds the run."""
-        canonical = json.dumps(self.data, sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self.hashed, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -15,6 +15,7 @@ from palimpsest.benchmark.data.catalog import canonical, fingerprint, require
 from palimpsest.benchmark.errors import SettingError, UserError
 from palimpsest.benchmark.plugins import digest_of, digest_of_network
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.settings.defaults import at_defaults
 from palimpsest.benchmark.suites.avalanche import AVALANCHE, facts_of_avalanche
 from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.suites.note import SuiteNote
@@ -24,19 +25,12 @@ from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.facts import STRENGTH, Dial, Facts
 from palimpsest.strategies.base.settings import StrategySettings
 
-RESULTS_VERSION = 3
-"""Part of every run's key; raised when a change of the code changes results."""
+RESULTS_VERSION = 1
+"""Of the harness, part of every run's key: raised when a change of it changes results.
 
-SEEN_OUTPUTS_VERSION = RESULTS_VERSION + 1
-"""The same of runs with ``outputs: seen``: importances leave out later classes since."""
-
-LAYERS_OF_SEVERAL_VERSION = RESULTS_VERSION + 2
-"""The same of whole networks that several models share and that curves measure (evaluations leave
-the modes of layers alone since), and of augmented images of two data sets (black is each one's)."""
-
-FORGETTING_MEMORY_VERSION = RESULTS_VERSION + 3
-"""The same of posteriors with a memory, where samples of some models have no weight in the last
-training: they are forgotten since."""
+A strategy has a version of its own (``Facts.version``), and so has a family
+(``ScenarioSettings.results_version``).
+"""
 
 MOST_RUNS = 1_000_000
 """Of a suite: each takes about 4 kB of memory before it has begun."""
@@ -202,16 +196,20 @@ class Suite:
             message = f"{count:,} runs are too many; expected at most {MOST_RUNS:,}: fewer seeds"
             raise self.source.error(("seeds",), message)
         prints = {name: fingerprint(name, root) for name in self.data_sets()}
-        specs = [
+        scenarios = [
             self._scenario(label, scenario, prints, root, look)
             for label, scenario in self.scenarios.items()
         ]
-        return [
-            self._run(scenario, strategy, strength, seed, device)
-            for scenario in specs
-            for seed in self.seeds
+        strategies = [
+            (_strategy(strategy, strength), strategy.facts)
             for strategy in self.strategies.values()
             for strength in strategy.strengths
+        ]
+        return [
+            self._run(scenario, strategy, facts, seed, device)
+            for scenario in scenarios
+            for seed in self.seeds
+            for strategy, facts in strategies
         ]
 
     def _scenario(
@@ -227,6 +225,7 @@ class Suite:
         settings = {
             name: short.get(value, value) if isinstance(value, str) else value
             for name, value in scenario.model_dump(mode="json").items()
+            if name not in scenario.meaningless
         }
         names = sorted(scenario.data_sets())
         plugin, content = digest_of("scenario", scenario.family), None
@@ -245,45 +244,35 @@ class Suite:
                 names = [name for name in names if name != scenario.data]
         network = digest_of_network(scenario.network)
         fingerprints = dict(sorted((short[name], prints[name]) for name in names))
-        return ScenarioSpec(label, settings, fingerprints, plugin, network, content)
-
-    def _run(
-        self,
-        scenario: ScenarioSpec,
-        strategy: Strategy,
-        strength: float | None,
-        seed: int,
-        device: str,
-    ) -> Run:
-        dial = strategy.dial or STRENGTH
-        spec = Spec.of(
-            scenario,
-            StrategySpec(
-                strategy.name,
-                strategy.kind,
-                strategy.settings.model_dump(mode="json", exclude={dial.name, "seed"}),
-                digest_of("strategy", strategy.kind),
-                dial.name,
-            ),
-            strength=strength,
-            seed=seed,
-            device=device,
-            results_version=_results_version(self.scenarios[scenario.name], strategy.settings),
-            probes=self.probes,
-        )
-        return Run(
-            spec.key(), self.name, scenario.name, strategy.name, strength, seed, spec,
-            strategy.facts,
+        return ScenarioSpec(
+            label, settings, fingerprints, plugin, network, content,
+            scenario.results_version, tuple(at_defaults(scenario, settings)),
         )  # fmt: skip
 
+    def _run(
+        self, scenario: ScenarioSpec, strategy: StrategySpec, facts: Facts, seed: int, device: str
+    ) -> Run:
+        spec = Spec.of(
+            scenario, strategy,
+            seed=seed, device=device, results_version=RESULTS_VERSION, probes=self.probes,
+        )  # fmt: skip
+        return Run(
+            spec.key(), self.name, scenario.name, strategy.name, spec.strength, seed, spec, facts
+        )
 
-def _results_version(scenario: ScenarioSettings, strategy: StrategySettings) -> int:
-    """Return the results version of a strategy's runs: that of the last change of their results."""
-    if strategy.forgets_samples(scenario.trainings):
-        return FORGETTING_MEMORY_VERSION
-    measured = scenario.curve.every > 0 and not scenario.network.is_plain
-    if measured and not scenario.has_no_labels:
-        return LAYERS_OF_SEVERAL_VERSION
-    if scenario.augment is not None and len(scenario.data_sets()) > 1:
-        return LAYERS_OF_SEVERAL_VERSION
-    return SEEN_OUTPUTS_VERSION if scenario.trains_seen_outputs else RESULTS_VERSION
+
+def _strategy(strategy: Strategy, strength: float | None) -> StrategySpec:
+    """The strategy of runs, at one value of its dial."""
+    dial, settings = strategy.dial or STRENGTH, strategy.settings
+    if strength is not None:
+        settings = settings.model_copy(update={dial.name: strength})
+    written = settings.model_dump(mode="json", exclude={"seed"})
+    return StrategySpec(
+        strategy.name,
+        strategy.kind,
+        written,
+        digest_of("strategy", strategy.kind),
+        dial.name,
+        strategy.facts.version,
+        tuple(at_defaults(settings, written)),
+    )

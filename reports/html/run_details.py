@@ -33,7 +33,10 @@ def run_details(cells: Sequence[Cell]) -> dict[str, Any]:
         return [facts.setdefault(pair, len(facts)) for pair in pairs]
 
     runs = [
-        {"settings": places(_flat(record.spec.data)), "made": places(_flat(record.versions))}
+        {
+            "settings": places(_flat(record.spec.without("defaults").data)),
+            "made": places(_flat(record.versions)),
+        }
         | _measured(record)
         for cell in cells
         for record in cell.runs

@@ -10,7 +10,7 @@ count.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,7 @@ from palimpsest.benchmark.runs.record import (
     Role,
 )  # fmt: skip
 from palimpsest.benchmark.store.store import Record, SuiteNote
+from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.statistics.limits import limits_of
 from palimpsest.reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
@@ -179,8 +180,8 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
     """
     scenarios = _places((n for s in suites for n in s.scenarios), (r.scenario for r in records))
     strategies = _places((n for s in suites for n in s.strategies), (r.strategy for r in records))
-    scenario_of = _complete(records, lambda r: r.scenario, _scenario_settings)
-    strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
+    scenario_of = _complete(map(_scenario_of, records))
+    strategy_of = _complete(map(_strategy_of, records))
     scenario_codes: dict[str, tuple[str | None, ...]] = {}
     plugins: dict[tuple[str, str], str | None] = {}
     facts: dict[str, Facts] = {}
@@ -253,37 +254,47 @@ def _cell(
 _CODE = ("plugin", "network_plugin", "content")
 
 
-def _scenario_settings(record: Record) -> dict[str, Any]:
+def _scenario_settings(spec: Spec, scenario: ScenarioSpec) -> dict[str, Any]:
     """Everything that runs must share to be compared, such as the device; not the code."""
-    own = {**record.spec.scenario.data, **record.spec.circumstances}
+    own = {**scenario.data, **spec.circumstances}
     return {name: value for name, value in own.items() if name not in _CODE}
 
 
-def _strategy_settings(record: Record) -> dict[str, Any]:
-    return {name: v for name, v in record.spec.strategy.data.items() if name not in _CODE}
+def _strategy_settings(strategy: StrategySpec) -> dict[str, Any]:
+    return {n: v for n, v in strategy.without_dial.data.items() if n not in _CODE}
 
 
-def _complete(
-    records: Sequence[Record],
-    name: Callable[[Record], str],
-    settings: Callable[[Record], dict[str, Any]],
-) -> list[str]:
-    """Name each record, with the settings that differ between records of the same name."""
-    flat = [dict(_flatten(settings(record))) for record in records]
+_Told = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+"""A name, all settings, and those that differ from their defaults."""
+
+
+def _scenario_of(record: Record) -> _Told:
+    spec, own = record.spec, record.spec.scenario
+    return record.scenario, _scenario_settings(spec, own), _scenario_settings(spec, own.changed)
+
+
+def _strategy_of(record: Record) -> _Told:
+    own = record.spec.strategy
+    return record.strategy, _strategy_settings(own), _strategy_settings(own.changed)
+
+
+def _complete(found: Iterable[_Told]) -> list[str]:
+    """Complete each name with the settings that tell it apart from others of the same name."""
+    flat = [(name, dict(_flatten(own)), dict(_flatten(changed))) for name, own, changed in found]
     seen: dict[str, list[dict[str, str]]] = {}
-    for record, found in zip(records, flat, strict=True):
-        known = seen.setdefault(name(record), [])
-        if found not in known:
-            known.append(found)
+    for name, _, changed in flat:
+        known = seen.setdefault(name, [])
+        if changed not in known:
+            known.append(changed)
     names = []
-    for record, found in zip(records, flat, strict=True):
-        known = seen[name(record)]
-        keys = dict.fromkeys(key for other in known for key in other)
+    for name, own, _ in flat:
+        known = seen[name]
+        keys = dict.fromkeys([*own, *(key for other in known for key in other)])
         differing = [key for key in keys if len({other.get(key) for other in known}) > 1]
         parts = ", ".join(
-            f"{key.rpartition('.')[2]} {found.get(key, 'not set')}" for key in differing
+            f"{key.rpartition('.')[2]} {own.get(key, 'not set')}" for key in differing
         )
-        names.append(f"{name(record)} ({parts})" if parts else name(record))
+        names.append(f"{name} ({parts})" if parts else name)
     return names
 
 

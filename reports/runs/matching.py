@@ -165,7 +165,7 @@ def _named(pairs: Sequence[CellPair]) -> list[NamedPair]:
     for pair in pairs:
         first = next(cell.first for cell in pair if cell)
         # Without the seed, the version of the code and the probes, which change no result.
-        spec = first.spec.without("seed", "results_version", "probes")
+        spec = first.spec.without("seed", "versions", "probes")
         record = replace(first, spec=spec)
         shown[id(record)] = record, pair
     return [

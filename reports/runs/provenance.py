@@ -50,8 +50,8 @@ class FailedRuns:
 
 
 def scenario_facts(record: Record) -> list[tuple[str, str]]:
-    """Return those settings of a run's scenario, in short form, that have a meaning there."""
-    settings = {**record.spec.scenario.in_use, "device": record.spec.device}
+    """Return the settings of a run's scenario, in short form."""
+    settings = {**record.spec.scenario.settings, "device": record.spec.device}
     return [
         (key.replace("_", " "), _in_words(value))
         for key, value in settings.items()
@@ -66,8 +66,8 @@ def exact_settings(cells: Sequence[Cell]) -> list[tuple[str, str]]:
         for cell in cells:
             spec = next(cell.runs).spec
             name = cell.scenario if kind == "scenario" else cell.variant.strategy
-            data = spec.scenario.data if kind == "scenario" else spec.strategy.data
-            text = json.dumps(data, indent=2, ensure_ascii=False)
+            part = spec.scenario if kind == "scenario" else spec.strategy.without_dial
+            text = json.dumps(part.data, indent=2, ensure_ascii=False)
             found.setdefault((f"{kind} {name}", text))
     return list(found)
 

@@ -44,7 +44,7 @@ def _content(note: SuiteNote, records: Sequence[Record]) -> dict[str, Any] | Non
     strengths: dict[str, set[float]] = {}
     probes = records[0].spec.probes
     for record in records:
-        scenario, strategy = dict(record.spec.scenario.settings), record.spec.strategy
+        scenario, strategy = record.spec.scenario.settings, record.spec.strategy.without_dial
         entry = {"strategy": strategy.kind, **strategy.settings}
         if (
             scenarios.setdefault(record.scenario, scenario) != scenario

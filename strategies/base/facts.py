@@ -122,6 +122,8 @@ class Facts:
         name: What a suite calls it.
         summary: One line for listings.
         source: Where it was published.
+        version: Of its results, part of the keys of its runs: raised when they change, or a
+            default.
         dial: What a suite sweeps over; ``None``: nothing.
         role: What it is compared as.
         color: Of its lines in figures, ``#rrggbb``; ``None``: one by a hash of its name.
@@ -154,6 +156,7 @@ class Facts:
     name: str
     summary: str
     source: str
+    version: int = 1
     dial: Dial | None = None
     role: Role = "contender"
     color: str | None = None

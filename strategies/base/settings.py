@@ -65,14 +65,6 @@ class StrategySettings(BaseModel):
         """Whether even a network that ships may be none that the method can act on."""
         return False
 
-    def forgets_samples(self, trainings: int | None) -> bool:
-        """Whether a memory of samples has to forget some, as only the last trainings count.
-
-        Args:
-            trainings: How many there are; ``None``: many.
-        """
-        return False
-
     @property
     def needs_steps(self) -> tuple[str, int] | None:
         """The setting that takes the first steps of every training, and how many.

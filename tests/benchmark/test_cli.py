@@ -11,12 +11,12 @@ import sys
 import pytest
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.cli.printing.listings import default_text
 from palimpsest.benchmark.cli.stopping import Stopped, stopped_by_signals
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import Curve
+from palimpsest.benchmark.settings.text import default_text
 from palimpsest.benchmark.store.store import Store
 
 SUITE = """\

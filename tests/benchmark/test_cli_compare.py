@@ -37,11 +37,13 @@ def make(strategy="finetune", strength=None, seed=0, *, drop=0.0, key=None, erro
         spec=Spec(
             {
                 "scenario": {"name": "split", "family": "split"},
-                "strategy": {"name": strategy, "strategy": strategy, "settings": {}},
-                "strength": strength,
+                "strategy": {
+                    "name": strategy,
+                    "strategy": strategy,
+                    "settings": {"strength": strength},
+                },
                 "seed": seed,
                 "device": "cpu",
-                "results_version": 1,
             }
         ),
         accuracy_matrix=[] if error else matrix,

@@ -382,6 +382,11 @@ def with_settings(record, seed=None, scenario=None, strategy=None, **more):
     data["scenario"] = data["scenario"] | (scenario or {})
     own = data["strategy"]
     data["strategy"] = own | {"settings": own["settings"] | (strategy or {})}
+    given = {*(scenario or ()), *(strategy or ())}
+    data["defaults"] = {
+        part: [name for name in names if name.partition(".")[0] not in given]
+        for part, names in data["defaults"].items()
+    }
     spec = Spec(data | more)
     return replace(record, spec=spec, key=spec.key())
 
@@ -422,7 +427,8 @@ def test_settings_that_differ_are_columns_and_tell_cells_apart(done):
         ),
         ({"scenario": {"fingerprints": {"digits": "x"}}}, "scenario.data.fingerprint.digits", "x"),
         ({"strategy": {"samples": 30}}, "strategy.samples", "20 30"),
-        ({"results_version": 99}, "results_version", "99"),
+        ({"versions": {"harness": 99}}, "results_version", "99"),
+        ({"versions": {"scenario": 99}}, "scenario.results_version", "99"),
     ],
 )
 def test_whatever_differs_under_one_name_is_a_column(done, changes, column, values):

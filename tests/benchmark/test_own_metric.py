@@ -47,10 +47,8 @@ def record(strategy, seed, first=0.5, steps=10, **changes):
     spec = Spec({
         "scenario": {"name": "s", "family": "split"},
         "strategy": {"name": strategy, "strategy": strategy, "settings": {}},
-        "strength": None,
         "seed": seed,
         "device": "cpu",
-        "results_version": 3,
     })  # fmt: skip
     return Record(
         key=f"{strategy}{seed}", suite="x", scenario="s", strategy=strategy, strength=None,

@@ -23,11 +23,12 @@ KeyError: 'x'
 def record(key, **changes):
     spec = Spec({
         "scenario": {"name": "turned", "family": "two_models", "width": 50, "plugin": "0123abcd"},
-        "strategy": {"name": "mine", "strategy": "wpl", "settings": {"fisher": "exact"}},
-        "strength": 10.0,
+        "strategy": {
+            "name": "mine", "strategy": "wpl", "settings": {"fisher": "exact", "strength": 10.0},
+        },
         "seed": 3,
         "device": "cpu",
-        "results_version": 3,
+        "versions": {"harness": 1, "scenario": 3},
     })  # fmt: skip
     return Record(
         key=key, suite="quick", scenario="turned", strategy="mine", strength=10.0, seed=3,
@@ -102,9 +103,9 @@ def test_everything_that_is_known_of_a_run(show):
         "... and 10 more",
         "Probe importance\nfine-tuning has none\n",
         "Scenario turned\n  family: two_models\n  width: 50\n  (from a plugin, digest 0123abcd)",
-        "Strategy mine: wpl\n  fisher: exact\n",
-        "torch            2.9\n",
-        "results version  3\n",
+        "Strategy mine: wpl\n  fisher: exact\n  strength: 10.0\n",
+        "torch    2.9\n",
+        "results  harness 1, scenario 3\n",
     ):
         assert text in out, (text, out)
 

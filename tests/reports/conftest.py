@@ -66,9 +66,9 @@ def make_record(
             "strategy": {
                 "name": strategy,
                 "strategy": kind or strategy,
-                "settings": settings or {"fisher": "exact"},
+                "settings": (settings or {"fisher": "exact"})
+                | ({} if strength is None else {"strength": strength}),
             },
-            "strength": strength,
             "seed": seed,
             "device": "cpu",
         }),

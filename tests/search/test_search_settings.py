@@ -11,7 +11,6 @@ from palimpsest.benchmark.metrics import search as measures
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.search.scenario import ArchitectureSearch
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
-from palimpsest.benchmark.settings.applicable import settings_in_use
 from palimpsest.benchmark.suites.loading import load_suite
 
 ROOT = Path("/nowhere")
@@ -59,22 +58,23 @@ ALONE = {"shared": False, "steps": 3}
 NAMES = ["epochs", "visits", "batches"]
 
 
-def test_what_has_no_meaning_is_no_fact_of_a_search(make_runs):
-    (shared,), (alone,) = make_runs(), make_runs(without=NAMES, **ALONE)
-    both = {*shared.spec.scenario.in_use} & {*alone.spec.scenario.in_use}
+def test_what_has_no_meaning_is_no_setting_of_a_search(make_runs):
+    schedule = {"learning_rate_schedule": {"name": "cosine"}}
+    shared, alone, falling = (
+        run.spec.scenario.settings
+        for (run,) in (
+            make_runs(),
+            make_runs(without=NAMES, **ALONE),
+            make_runs(without=NAMES, **ALONE, **schedule),
+        )
+    )
+    both = {*shared} & {*alone}
     assert {"supernet", "batch_size", "epochs", "steps", "shared", "optimizer"} <= both
     unused = {"network", "width", "activation", "curve", "warmup", "length", "words"}
-    assert not unused & ({*shared.spec.scenario.in_use} | {*alone.spec.scenario.in_use})
-    schedule = {"learning_rate_schedule": {"name": "cosine"}}
-    (falling,) = make_runs(without=NAMES, **ALONE, **schedule)
-    assert falling.spec.scenario.in_use["learning_rate_schedule"]["name"] == "cosine"
-    assert "learning_rate_schedule" not in shared.spec.scenario.in_use
-    assert {"sampler", "visits", "warm_start"} <= {*shared.spec.scenario.in_use} - both
-
-
-def test_a_text_has_windows_of_words():
-    text = settings_in_use({"supernet": {"name": "recurrent_cell"}, "data": "text:a", "length": 35})
-    assert "length" in text
+    assert not unused & {*shared, *alone}
+    assert falling["learning_rate_schedule"]["name"] == "cosine"
+    assert "learning_rate_schedule" not in shared
+    assert {"sampler", "visits", "warm_start"} <= {*shared} - both
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
     )
     yield "Versions", _lines({
         **record.versions,
-        "results version": str(spec.results_version or "unknown"),
+        "results": ", ".join(f"{name} {version}" for name, version in spec.versions.items()),
         "device": spec.device,
     })  # fmt: skip
 

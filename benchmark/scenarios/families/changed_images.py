@@ -32,11 +32,6 @@ class ChangedImages(Boundaries, Incremental):
     epochs: Count | None = 1
     curve: Curve = Curve(every=50)
 
-    @property
-    def trainings(self) -> int:
-        """How many trainings there are: one for each experience."""
-        return self.experiences
-
     def degrees(self, experience: int) -> float:
         """Return by how many degrees an experience's images are rotated."""
         return 0.0

@@ -17,7 +17,6 @@ class Incremental(ScenarioSettings):
         description="Class-incremental: the outputs that the training's loss takes. all: of the "
         "whole head, so that those of later classes learn to be small. seen: of the classes so "
         "far, as in van de Ven & Tolias, 2019.",
-        exclude_if=lambda outputs: bool(outputs == "all"),  # keeps the keys of earlier results
     )
 
     @model_validator(mode="after")

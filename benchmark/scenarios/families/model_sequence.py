@@ -16,7 +16,6 @@ from palimpsest.benchmark.scenarios.settings.scenario import (
     Names,
     ScenarioSettings,
     Several,
-    is_none,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ class ModelSequence(ScenarioSettings):
         None,
         description="Of other networks than mlp and cnn, what comes from the pool: the names of "
         "child modules, or how many of the first blocks; null: all blocks but the head.",
-        exclude_if=is_none,
     )
     change: Literal["same", "rotated", "permuted"] = Field(
         "same",
@@ -53,11 +51,6 @@ class ModelSequence(ScenarioSettings):
     rotation: Degrees = Field(30.0, description="Degrees from model to model, for change: rotated.")
     steps: Count | None = 500
     curve: Curve = Curve(every=50)
-
-    @property
-    def trainings(self) -> int:
-        """How many trainings there are: one for each model."""
-        return self.models
 
     @property
     def has_several_models(self) -> bool:

@@ -29,7 +29,6 @@ class Permuted(ChangedImages):
         le=256,
         description="Black pixels on each side, added before the pixels are permuted. "
         "van de Ven & Tolias (2019) use 2, which makes MNIST's images 32 x 32.",
-        exclude_if=lambda padding: bool(padding == 0),  # keeps the keys of earlier results
     )
 
     def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:

@@ -41,11 +41,6 @@ class Split(Boundaries, Incremental):
     epochs: Count | None = 1
     curve: Curve = Curve(every=50)
 
-    @property
-    def trainings(self) -> int:
-        """How many trainings there are: one for each experience."""
-        return self.experiences
-
     def check_data(self, root: Path) -> None:
         """Refuse classes that the experiences cannot divide evenly."""
         self._classes_each(outline(self.data, root).n_classes)

@@ -20,7 +20,6 @@ from palimpsest.benchmark.scenarios.settings.scenario import (
     Names,
     ScenarioSettings,
     Several,
-    is_none,
 )
 
 if TYPE_CHECKING:
@@ -59,17 +58,15 @@ class TwoModels(ScenarioSettings):
         None,
         description="Of other networks than mlp and cnn, what B shares with A: the names of child "
         "modules, or how many of the first blocks; null: all but the head.",
-        exclude_if=is_none,
     )
     width: Count = 50
     optimizer: Optimizer = RMSprop()
     second_optimizer: Optimizer | None = Field(
-        None, description="Model B's optimizer; null: the same as A's.", exclude_if=is_none
+        None, description="Model B's optimizer; null: the same as A's."
     )
     second_warmup: CountFromZero | None = Field(
         None,
         description="Steps of model B's warm-up; null: as many as A's.",
-        exclude_if=is_none,
     )
     steps: Count | None = 1500
     target_accuracy: Fraction | None = Field(
@@ -111,11 +108,6 @@ class TwoModels(ScenarioSettings):
     def warmup_of(self, model: int) -> int:
         """Return the steps of A's or B's warm-up."""
         return self.second_warmup if model and self.second_warmup is not None else self.warmup
-
-    @property
-    def trainings(self) -> int:
-        """How many trainings there are: one for each model."""
-        return 2
 
     @property
     def has_several_models(self) -> bool:

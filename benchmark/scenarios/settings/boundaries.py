@@ -27,7 +27,6 @@ class Boundaries(ScenarioSettings):
         description="Share of an experience's training samples that it exchanges with its "
         "neighbours, half of it with the one before and half with the one after; the seed decides "
         "which. Test and validation sets stay pure.",
-        exclude_if=lambda share: bool(share == 0),  # keeps the keys of earlier results
     )
 
     @model_validator(mode="after")

@@ -56,7 +56,6 @@ class Adam(Settings):
         False,
         description="A step in one pass over the weights: the same formula, rounded otherwise, and "
         "faster for networks of a million weights.",
-        exclude_if=lambda fused: not fused,  # keeps the keys of earlier results
     )
     weight_decay: WeightDecay = 0.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -23,7 +23,6 @@ from palimpsest.benchmark.scenarios.settings.values import (
     Settings,
     Several,
 )
-from palimpsest.benchmark.settings.applicable import OF_PLAIN
 from palimpsest.benchmark.settings.named import named
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ __all__ = [
     "ScenarioSettings",
     "Settings",
     "Several",
-    "is_none",
 ]
 _MOST_WEIGHTS = 10**9
 """Of a layer: 4 GB, and the same again for gradients and each moment of the optimizer."""
@@ -54,12 +52,8 @@ ONLINE_BATCH = 10
 Source: Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017.
 """
 
-_NOT_OF_MLP_AND_CNN = ("shared",)
-
-
-def is_none(value: object) -> bool:
-    """Whether a setting is left out of a run's key, to keep the keys of earlier results."""
-    return value is None
+OF_PLAIN = ("width", "activation", "initial_weights", "hidden_layers", "shared_layers")
+"""Settings that only networks have that families build layer by layer."""
 
 
 class Curve(Settings):
@@ -75,12 +69,14 @@ class Curve(Settings):
     split: Literal["test", "validation"] = Field(
         "test",
         description="The split they come from; validation, to choose settings by a curve.",
-        exclude_if=lambda split: bool(split == "test"),  # keeps the keys of earlier results
     )
 
 
 class ScenarioSettings(Settings):
     """What every scenario has: data, network, training and curves."""
+
+    results_version: ClassVar[int] = 1
+    """Part of the keys of the family's runs; raised when their results change, or a default."""
 
     family: str
     data: str = Field(
@@ -97,18 +93,15 @@ class ScenarioSettings(Settings):
     test_samples: Count | None = Field(
         None,
         description="Test samples used, a fixed random choice; null: all.",
-        exclude_if=is_none,  # keeps the keys of earlier results
     )
     validation_samples: Count | None = Field(
         None,
         description="Held-out samples used for evaluation, a fixed random choice; null: all.",
-        exclude_if=is_none,
     )
     pixels: Literal["standardised", "unit"] = Field(
         "standardised",
         description="What a network sees of an image. standardised: each channel has mean 0 and "
         "standard deviation 1 over all training images. unit: brightness from 0 to 1.",
-        exclude_if=lambda pixels: bool(pixels == "standardised"),  # keeps the keys, as some below
     )
     network: Network = Field(
         Network(name="mlp"), description="The network: its name, or a mapping (see Networks)."
@@ -121,7 +114,6 @@ class ScenarioSettings(Settings):
         "torch",
         description="Of mlp and cnn. torch: as torch draws them. glorot: as Glorot and Bengio, "
         "biases 0. glorot_zero_heads: the same, and output layers begin with zeros.",
-        exclude_if=lambda how: bool(how == "torch"),
     )
     optimizer: Optimizer = Field(
         default_factory=SGD,
@@ -131,7 +123,6 @@ class ScenarioSettings(Settings):
         "fresh",
         description="State of a model's optimizer at its start. 'kept': with the momentum and "
         "second moments of parameters that an earlier model trained.",
-        exclude_if=lambda state: bool(state == "fresh"),  # keeps the keys of earlier results
     )
     warmup: CountFromZero = Field(
         0, description="Steps over which each model's learning rate rises linearly."
@@ -140,28 +131,23 @@ class ScenarioSettings(Settings):
         Constant(),
         description="How the learning rate changes after the warm-up while a model trains: "
         "constant, cosine, step or linear.",
-        exclude_if=lambda schedule: bool(schedule == Constant()),  # keeps the keys, as all below
     )
     clip_gradient: Rate | None = Field(
         None,
         description="Largest Euclidean norm of the loss's gradient over all weights; a longer one "
         "is scaled down to it in each step. null: no clipping.",
-        exclude_if=is_none,
     )
     label_smoothing: Fraction = Field(
         0.0,
         description="Share of a label that the training loss spreads evenly over all classes.",
-        exclude_if=lambda share: bool(share == 0),
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="Of the training's passes; bfloat16 by torch's autocast, for GPUs.",
-        exclude_if=lambda precision: bool(precision == "float32"),
     )
     augment: Augment | None = Field(
         None,
         description="Random changes of the images that models train on; null: none.",
-        exclude_if=is_none,
     )
     batch_size: Count = Field(64, description="Samples of an optimizer step.")
     steps: Count | None = Field(None, description="Optimizer steps per model; or give epochs.")
@@ -171,7 +157,6 @@ class ScenarioSettings(Settings):
         strict=True,
         description="One pass over the data of each model, in batches of 10 unless batch_size says "
         "otherwise: no sample is trained on twice, unless a strategy replays it.",
-        exclude_if=lambda online: not online,
     )
     curve: Curve = Field(Curve(), description="How accuracies are measured while a model trains.")
 
@@ -232,14 +217,27 @@ class ScenarioSettings(Settings):
     @model_validator(mode="after")
     def _settings_of_its_network(self) -> Self:
         plain = self.network.is_plain
-        for name in _NOT_OF_MLP_AND_CNN if plain else OF_PLAIN:
-            field = type(self).model_fields.get(name)
-            if field is not None and getattr(self, name) != field.default:
-                hint = "they have shared_layers or pool" if plain else "it has arguments"
-                raise ValueError(
-                    f"{name} is no setting of {'mlp and cnn' if plain else self.network}: {hint}"
-                )
+        for name in self._given(self.meaningless):
+            hint = "they have shared_layers or pool" if plain else "it has arguments"
+            raise ValueError(
+                f"{name} is no setting of {'mlp and cnn' if plain else self.network}: {hint}"
+            )
         return self
+
+    @property
+    def meaningless(self) -> Sequence[str]:
+        """Settings that have no meaning beside the others, and so are as by default."""
+        return ("shared",) if self.network.is_plain else OF_PLAIN
+
+    def _given(self, names: Iterable[str]) -> list[str]:
+        """Return those of some settings that are not as by default; a family may lack some."""
+        fields = type(self).model_fields
+        return [
+            name
+            for name in names
+            if name in fields
+            and getattr(self, name) != fields[name].get_default(call_default_factory=True)
+        ]
 
     later_models_only: ClassVar[set[str]] = set()
     """Settings that do not affect the first model's training."""
@@ -285,11 +283,6 @@ class ScenarioSettings(Settings):
     def has_several_models(self) -> bool:
         """Whether it is known that experiences have models, or heads, of their own."""
         return self.is_search
-
-    @property
-    def trainings(self) -> int | None:
-        """How many trainings there are; ``None``: only the scenario as it is built shows it."""
-        return None
 
     @property
     def has_no_labels(self) -> bool:

@@ -166,7 +166,7 @@ def _evidence(
 
 def _penalty(cell: Cell) -> dict[str, object]:
     """A strategy's settings except how its penalty is applied."""
-    settings = next(cell.runs).spec.strategy.settings
+    settings = next(cell.runs).spec.strategy.without_dial.settings
     return {key: value for key, value in settings.items() if key != "application"}
 
 

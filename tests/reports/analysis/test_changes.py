@@ -262,7 +262,9 @@ def test_equal_numbers_are_not_among_the_tests(record):
 def test_cells_match_by_settings_whatever_the_results_version(record):
     def version(one, number):
         return replace(
-            one, key=f"{one.seed}-{number}", spec=Spec(one.spec.data | {"results_version": number})
+            one,
+            key=f"{one.seed}-{number}",
+            spec=Spec(one.spec.data | {"versions": {"harness": number, "scenario": number}}),
         )
 
     a = [version(one, 1) for one in runs(record, [0.8, 0.7])]

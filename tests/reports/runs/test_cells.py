@@ -135,7 +135,7 @@ def test_newest_run_of_a_seed_counts_and_failed_runs_do_not(record):
 
 def made_by(one, version=3, plugin=None, network=None, started="2026-01-01"):
     """The run, as other code would have made it."""
-    data = {**one.spec.data, "results_version": version}
+    data = {**one.spec.data, "versions": {"harness": 1, "scenario": 1, "strategy": version}}
     for part, digest in (("strategy", plugin), ("scenario", network)):
         if digest:
             name = "plugin" if part == "strategy" else "network_plugin"

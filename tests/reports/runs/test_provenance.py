@@ -80,19 +80,6 @@ def test_what_a_plugin_is_made_of_is_no_setting_of_its_scenario(record):
     assert json.loads(full["scenario same"])["plugin"] == "0123456789abcdef"
 
 
-def test_a_whole_network_has_no_width_of_its_scenario(record):
-    layers = {"width": 50, "activation": "relu", "hidden_layers": 2}
-    for network in ("reduced_resnet18", {"name": "torchvision:resnet18", "weights": "DEFAULT"}):
-        made = record([[0.9]], scenario_settings={"network": network, **layers})
-        assert dict(scenario_facts(made)).keys() == {"family", "network", "device"}
-    for network in ({}, {"network": "cnn"}):
-        made = record([[0.9]], scenario_settings={**network, **layers})
-        assert dict(scenario_facts(made)).keys() == {
-            *("family", "width", "activation", "hidden layers", "device"),
-            *network,
-        }
-
-
 def test_settings_in_full(record):
     names = dict(exact_settings(group([record([[0.9]], settings={"form": "ä"})])))
     assert list(names) == ["scenario same", "strategy finetune"]
