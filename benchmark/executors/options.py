@@ -15,7 +15,7 @@ from palimpsest.benchmark.executors.target import LOCAL, Target
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How runs are carried out."""
+    """How runs are done: where, with how many workers, from which data."""
 
     store: Annotated[Path, typer.Option("--store", help="The results database.")] = Path(
         "palimpsest.db"
@@ -67,7 +67,7 @@ class RunOptions:
 
     @cached_property
     def target(self) -> Target:
-        """Where runs are carried out.
+        """Where runs train.
 
         Raises:
             UserError: There is no such executor, or an option is for another one.

@@ -42,7 +42,7 @@ def run_jobs(
         One record per run, in the order in which they end.
 
     Raises:
-        UserError: The executor cannot carry out anything here.
+        UserError: The executor cannot run anything here.
     """
     for jobs in rounds(first_models_first(jobs_of(runs), executor.workers)):
         yield from _round(jobs, executor, report, retries)

@@ -1,4 +1,4 @@
-"""Where runs are carried out, as the user asked for it."""
+"""Where runs train, as the user asked for it."""
 
 from __future__ import annotations
 

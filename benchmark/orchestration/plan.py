@@ -33,15 +33,15 @@ from palimpsest.strategies.base.catalogue import STRATEGIES
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of suites, and what is needed to carry out the missing ones.
+    """The runs of suites, and what is needed to do the missing ones.
 
     Attributes:
         runs: All runs that the suites ask for, each once.
         todo: Those of them that the store does not have, or has as failed.
         unsaved: Runs that the store did not take before; they are taken in first.
-        options: How they are carried out.
+        options: How they are run.
         root: The folder that holds the data sets.
-        workers: How many jobs are carried out at a time; ``None`` if a cluster decides.
+        workers: How many jobs run at a time; ``None`` if a cluster decides.
         suites: What the suites say about themselves.
         remarks: What to know about the data before training: images that are there twice.
         why_workers: Why it is that number of workers; empty if it was asked for.
@@ -65,7 +65,7 @@ def make_plan(suites: Sequence[Suite], options: RunOptions, *, fetch: bool = Tru
 
     Args:
         suites: A run that several ask for belongs to the first of them.
-        options: How they are to be carried out.
+        options: How they are run.
         fetch: Download missing data sets where possible; fail if one is not available.
 
     Raises:

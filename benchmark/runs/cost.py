@@ -243,7 +243,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Reset the peak, since a worker process carries out many runs.
+    """Reset the peak, since a worker process does many runs.
 
     Args:
         device: As torch spells it.

@@ -24,7 +24,6 @@ from palimpsest.benchmark.scenarios.checking import check_images, flatten_labels
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.schedule import Schedule, in_turn
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
 from palimpsest.benchmark.search.parts import SearchParts
 from palimpsest.benchmark.suites.avalanche import AVALANCHE
 from palimpsest.benchmark.suites.spec import Spec
@@ -43,6 +42,7 @@ from palimpsest.benchmark.training.control import (
     Watch,
 )
 from palimpsest.benchmark.training.evaluation import LOADER, AccuracyMeter, now
+from palimpsest.benchmark.training.loss import smoothed
 from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.training.order import in_order
 from palimpsest.benchmark.training.precision import train_in_bfloat16

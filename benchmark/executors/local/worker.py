@@ -28,7 +28,7 @@ _FORK_SERVER_GONE = 255
 
 
 class Worker:
-    """A process that carries out one job at a time.
+    """A process that runs one job at a time.
 
     A thread listens to it, so that no process, whatever state it is in, can block this one. Workers
     do not import the program that starts them, so that scripts need no

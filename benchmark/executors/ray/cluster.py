@@ -1,6 +1,6 @@
 """Jobs as tasks of a Ray cluster, which places them, retries them, and spills what it must.
 
-What runs in a task is in ``ray_task.py``.
+What runs in a task is in ``task.py``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NEWS_SECONDS = 0.5
 _NODES_SECONDS = 5.0
 
 _NO_NODE_SECONDS = 300.0
-"""So long a cluster may have no node that is able to carry out what is left."""
+"""So long a cluster may have no node that is able to run what is left."""
 
 _AHEAD = 0.25
 """Of what the cluster has room for, this much more waits there, so that no node waits for us and
@@ -92,13 +92,13 @@ class RayCluster:
             self._suite, root, scratch, str(Path.cwd()), plugins.loaded(), palimpsest_version(),
             code_digest(), {}, checkpoints,
         )  # fmt: skip
-        self._under_way: _UnderWay | None = None
+        self._active: _ActiveTasks | None = None
         self.nodes = Nodes()
         self._is_lost = False
 
     @property
     def workers(self) -> int:
-        """How many jobs it carries out at a time, as the cluster is now."""
+        """How many jobs it runs at a time, as the cluster is now."""
         shapes = list(self._resources.values()) or [Resources()]
         room = max(self.nodes.room(shape, "cpu") for shape in shapes)
         return max(1, min(room, self._most or room))
@@ -118,8 +118,8 @@ class RayCluster:
         traceback: TracebackType | None,
     ) -> None:
         if not self._is_lost:
-            if self._under_way is not None:
-                self._under_way.end()
+            if self._active is not None:
+                self._active.end()
             with contextlib.suppress(ray_errors.RayError):
                 self._clean_up()
                 ray.kill(self._board)
@@ -130,15 +130,15 @@ class RayCluster:
         """Carry out jobs; see ``Executor``.
 
         Raises:
-            UserError: No node has what a run needs, or one cannot carry out runs.
+            UserError: No node has what a run needs, or one cannot run any.
         """
-        self._under_way = under_way = _UnderWay(self, jobs, report)
+        self._active = active = _ActiveTasks(self, jobs, report)
         try:
-            while not under_way.is_done:
-                yield from under_way.next_results()
+            while not active.is_done:
+                yield from active.next_results()
         finally:
             if not self._is_lost:
-                under_way.end()
+                active.end()
 
     def check_here(self) -> None:
         """Give up where Ray has ended on this machine: it would soon end this process, too.
@@ -215,26 +215,17 @@ class RayCluster:
 
 @dataclass
 class _Task:
-    """A job that Ray has.
-
-    Attributes:
-        job: Its runs.
-        number: Under which the board knows it.
-        share: How much of the cluster it takes.
-        beginning: Where it is carried out; ``None`` as long as it waits.
-        since: When that began (``time.monotonic``).
-        job_progress: How far it is.
-    """
+    """A job that Ray has."""
 
     job: Job
-    number: int
-    share: float
-    beginning: Beginning | None = None
-    since: float = math.inf
+    number: int  # under which the board knows it
+    share: float  # of the cluster that it takes
+    beginning: Beginning | None = None  # where it runs; None as long as it waits
+    since: float = math.inf  # when that began, by time.monotonic
     job_progress: JobProgress = field(default_factory=lambda: JobProgress(0.0))
 
 
-class _UnderWay:
+class _ActiveTasks:
     """The tasks of some jobs, from the first job to the last."""
 
     def __init__(self, cluster: RayCluster, jobs: Jobs, report: Report) -> None:

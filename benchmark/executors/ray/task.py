@@ -1,6 +1,6 @@
-"""What a Ray worker process does: it carries out a job, and tells how far it is.
+"""What a Ray worker process does: it runs a job, and tells how far it is.
 
-Importing this needs neither torch nor Ray, so that a node that cannot carry out jobs says so.
+Importing this needs neither torch nor Ray, so that a node that cannot run jobs says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class WorkerSettings:
     """What all jobs of a suite need to know on a node.
 
     Attributes:
-        suite: Different for every suite that is carried out.
+        suite: Different for every suite that runs.
         root: The folder that holds the data sets, if the node has it.
         scratch: Where to make a folder for shared files; ``None`` for the system's.
         folder: The working directory, to which the paths of data sets may be relative.
@@ -58,7 +58,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a node can carry out no job of the suite."""
+    """Why a node can run no job of the suite."""
 
     reason: str
 

@@ -114,7 +114,7 @@ class SlurmArrays:
         """Carry out jobs; see ``Executor``.
 
         Raises:
-            UserError: Slurm takes no jobs, or its tasks cannot carry out runs.
+            UserError: Slurm takes no jobs, or its tasks cannot run any.
         """
         self._arrays = arrays = _Arrays(self, jobs, report)
         try:
@@ -150,7 +150,7 @@ class SlurmArrays:
 
 @dataclass(frozen=True)
 class _Shape:
-    """What a task of an array needs, and how many jobs it carries out at a time.
+    """What a task of an array needs, and how many jobs it runs at a time.
 
     Slurm gives out whole processors and GPUs; jobs that need less share those of a task.
     """
@@ -215,7 +215,7 @@ class _Arrays:
     def _hand_out(self) -> None:
         idle = any(not array.job_folder.waiting() for array in self._arrays.values() if array.begun)
         if idle and self._ahead < _MOST_AHEAD * self._slurm.workers:
-            self._ahead *= 2  # runs are short: tasks shall not wait for us
+            self._ahead *= 2  # runs are short: tasks should not wait for us
         while not self._exhausted:
             if sum(len(array.jobs) for array in self._arrays.values()) >= (
                 self._slurm.workers + self._ahead
@@ -324,7 +324,7 @@ class _Array:
         """Ask Slurm now and then which tasks are there; return the jobs of those that are not.
 
         Raises:
-            UserError: Tasks never start, end as soon as they do, or can carry out nothing.
+            UserError: Tasks never start, end as soon as they do, or can run nothing.
         """
         if (refused := self.job_folder.said("refused")) is not None:
             raise UserError(f"{refused}")

@@ -10,7 +10,7 @@ It is ``STORE.slurm/NAME``, on a file system that all machines share; only renam
     results/     KEY.json for each run that has ended, as rescued runs, then N for its job
     tasks/T      as long as task T is at work
     end          there are no more jobs
-    refused      why a task can carry out none
+    refused      why a task can run none
 
 Runs whose suite was killed stay in ``results``, from where the next command takes them in.
 """

@@ -37,12 +37,12 @@ class TaskSettings:
     """What all tasks of an array need to know.
 
     Attributes:
-        suite: Different for every suite that is carried out.
+        suite: Different for every suite that runs.
         root: The folder that holds the data sets.
         scratch: Where to make a folder for shared files; ``None`` for the system's.
         run_timeout: Seconds that a run may take, or ``None``.
         checkpoints: Of the jobs, or ``None``.
-        at_a_time: How many jobs a task carries out at a time.
+        at_a_time: How many jobs a task runs at a time.
         plugins: What is loaded where the suite was started.
         version: Of this package there.
         digest: The hash of its code there.
