@@ -421,7 +421,7 @@ WAITING = {
     "a run": lambda store: store.put(record()),
     "a suite": lambda store: store.put_suite(SuiteNote("s", "", (), ())),
     "runs": lambda store: store.put_all([record()], []),
-    "a claim": lambda store: store.claim(["key"], "me", lambda process: False),
+    "a lease": lambda store: store.lease(["key"], "me", lambda process: False),
     "opening": lambda store: Store(store.path, create=True),
 }
 
