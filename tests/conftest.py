@@ -13,8 +13,8 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.data.catalog import data_root
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.models.registry import NETWORKS
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.source import MODULE_PREFIX
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.strategies.base.catalogue import STRATEGIES
 
 # One thread a process, as in a run's worker: several processes with two each wait for one another.

@@ -10,8 +10,8 @@ import pytest
 
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes import PROBES, load
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.reports.figures.figure import figures
 from palimpsest.strategies.base.catalogue import STRATEGIES
 

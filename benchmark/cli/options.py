@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from palimpsest.benchmark.results.selection import Selection
 
 StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
+DEFAULT_STORE = Path("palimpsest.db")
 PluginOption = Annotated[
     list[Path] | None,
     typer.Option(
@@ -36,23 +36,6 @@ StrategiesOption = Annotated[
     str | None, typer.Option("--strategies", metavar="NAMES", help="Only these strategies: a,b.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-DEFAULT_STORE = Path("palimpsest.db")
-
-
-class FailOn(StrEnum):
-    """What makes ``palimpsest compare`` exit with 1."""
-
-    REGRESSION = "regression"
-    UNDETERMINED = "undetermined"
-
-
-class RowsOf(StrEnum):
-    """What a row of ``palimpsest export`` is."""
-
-    RUN = "run"
-    MODEL = "model"
-    MOMENT = "moment"
 
 
 def load_plugins(plugins: list[Path] | None) -> None:

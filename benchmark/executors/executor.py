@@ -1,4 +1,4 @@
-"""What every executor does: it carries out jobs, somewhere, and returns their results."""
+"""What every executor does: it runs jobs somewhere, and returns their results."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.job_progress import JobProgress
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
-Report = Callable[[Job, Advance], None]
+Report = Callable[[Job, JobProgress], None]
 """Called with a job under way and how far it is."""
 
 
@@ -52,12 +52,12 @@ class Executor(Protocol):
 
     It is a context manager: what it needs (processes, connections, a folder that its jobs share)
     exists from entry to exit. Jobs, plugins and records are plain data that can be sent
-    anywhere; nothing else is shared with what carries out a job.
+    anywhere; nothing else is shared with what runs a job.
     """
 
     @property
     def workers(self) -> int:
-        """How many jobs it carries out at a time."""
+        """How many jobs it runs at a time."""
 
     def __enter__(self) -> Self:
         """Get ready."""
@@ -83,5 +83,5 @@ class Executor(Protocol):
             caller closes the iterator (on an interrupt), the jobs under way end.
 
         Raises:
-            UserError: Nothing can be carried out here; says why and what to do.
+            UserError: Nothing can run here; says why and what to do.
         """

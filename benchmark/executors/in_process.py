@@ -10,8 +10,8 @@ from pathlib import Path
 from palimpsest.benchmark.executors.executor import Jobs, Report
 from palimpsest.benchmark.executors.scratch import WithScratch
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.job_progress import JobProgress
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 
@@ -42,14 +42,14 @@ class InProcess(WithScratch):
     def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record], None, None]:
         """Carry out jobs; see ``Executor``. None is ever lost without this process."""
         for job in jobs:
-            report(job, Advance(0.0))
+            report(job, JobProgress(0.0))
             yield self._one(job, report)
 
     def _one(self, job: Job, report: Report) -> list[Record]:
         with as_in_a_worker(job[0].spec.device):
             from palimpsest.benchmark.runs.runner import execute_job
 
-            own = (self._root, self._scratch, lambda advance: report(job, advance))
+            own = (self._root, self._scratch, lambda job_progress: report(job, job_progress))
             return execute_job(job, *own, self._checkpoints)
 
 

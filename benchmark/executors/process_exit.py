@@ -15,7 +15,7 @@ _MAPPED = (
 
 
 @dataclass(frozen=True)
-class Death:
+class ProcessExit:
     """How a worker process has ended.
 
     Attributes:

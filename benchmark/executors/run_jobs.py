@@ -9,16 +9,16 @@ from dataclasses import replace
 from palimpsest.benchmark.executors.executor import Executor, Jobs, Lost, Report
 from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.runs.first_model.order import first_models_first
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import versions
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job, jobs_of
 from palimpsest.benchmark.suites.suite import Run
 
 Rounds = Callable[[Sequence[Job]], Iterable[Jobs]]
 
 
-def carry_out(
+def run_jobs(
     runs: Sequence[Run],
     executor: Executor,
     report: Report,
@@ -42,7 +42,7 @@ def carry_out(
         One record per run, in the order in which they end.
 
     Raises:
-        UserError: The executor cannot carry out anything here.
+        UserError: The executor cannot run anything here.
     """
     for jobs in rounds(first_models_first(jobs_of(runs), executor.workers)):
         yield from _round(jobs, executor, report, retries)
@@ -57,7 +57,7 @@ def _round(jobs: Jobs, executor: Executor, report: Report, retries: int) -> Iter
                     yield from (_failed(run, result) for run in result.job)
                     continue
                 lost.append(result)
-                report(result.job, Advance(0.0))
+                report(result.job, JobProgress(0.0))
             else:
                 yield from result
     for each in lost:

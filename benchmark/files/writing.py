@@ -15,7 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.store.access import database_beside
+from palimpsest.benchmark.files.databases import database_beside
 
 _START = 2048
 """Bytes at the beginning of a file that tell its kind."""

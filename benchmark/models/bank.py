@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from avalanche.models import MultiTaskModule
@@ -27,7 +28,10 @@ class ModelBank(MultiTaskModule):
     Attributes:
         widths: How many classes the outputs of a model have, by its task label, of those that have
             run in a batch with a label for each sample.
+        of_blocks: Whether each model is a sequence of blocks, and not a whole network.
     """
+
+    of_blocks: ClassVar[bool] = True
 
     def __init__(
         self, blocks: Mapping[str, nn.Module], paths: Sequence[Sequence[str]], n_classes: int

@@ -34,6 +34,8 @@ class NetworkBank(ModelBank):
             the first model that has it.
     """
 
+    of_blocks = False
+
     def __init__(
         self, networks: Mapping[str, nn.Module], n_classes: int, *, frozen: bool = False
     ) -> None:

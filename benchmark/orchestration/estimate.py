@@ -157,7 +157,7 @@ def estimate(todo: Sequence[Run], known: Iterable[Record], workers: int) -> str:
     """Return the time in words: ``about 5 min``.
 
     Args:
-        todo: The runs to carry out.
+        todo: The runs to do.
         known: Finished runs to estimate from.
         workers: How many run at once.
     """

@@ -15,7 +15,7 @@ from palimpsest.benchmark.suites.suite import Run
 
 
 @dataclass
-class _UnderWay:
+class _ActiveJob:
     """A job under way: when it began, and when its first steps were seen."""
 
     job: Job
@@ -24,7 +24,7 @@ class _UnderWay:
     first: float = 0.0
     fraction: float = 0.0
 
-    def advanced(self, fraction: float, now: float) -> None:
+    def progressed(self, fraction: float, now: float) -> None:
         if fraction and not self.first:
             self.first, self.seen = fraction, now
         self.fraction = fraction
@@ -37,7 +37,7 @@ class _UnderWay:
         return self.seen - self.began + pace
 
 
-class TimeLeft:
+class Eta:
     """An estimate from the suite's own runs: finished ones, and the steps of those under way.
 
     What is left to do is counted in seconds of whole runs, by scenario and strategy, and divided by
@@ -62,31 +62,31 @@ class TimeLeft:
         self._kinds = {run.key: Kind.of(run.spec) for run in todo}
         self._waiting = set(self._kinds)
         self._counts = Counter(self._kinds.values())
-        self._under_way: dict[str, _UnderWay] = {}
+        self._active: dict[str, _ActiveJob] = {}
         self._began: float | None = None
         self._busy = 0.0
         self._ours: set[str] = set()
 
-    def advanced(self, job: Job, fraction: float) -> None:
+    def progressed(self, job: Job, fraction: float) -> None:
         """Note how far a job is."""
         now = self._clock()
         self._began = now if self._began is None else self._began
         name = job[0].key
-        before = self._under_way.get(name)
+        before = self._active.get(name)
         if before is None or before.job != job or fraction < before.fraction:
             for run in before.job if before else ():  # it begins again, perhaps run by run
                 self._waits(run.key)
             for run in job:
                 self._waits_no_more(run.key)
                 self._ours.add(run.key)
-            self._under_way[name] = _UnderWay(job, now)
-        self._under_way[name].advanced(fraction, now)
+            self._active[name] = _ActiveJob(job, now)
+        self._active[name].progressed(fraction, now)
 
     def ended(self, record: Record) -> None:
         """Note that a run has ended, here or in another process."""
         key, now = record.key, self._clock()
         self._waits_no_more(key)
-        job = self._under_way.pop(key, None)
+        job = self._active.pop(key, None)
         if job is not None:
             self._busy += now - job.began
         elif self._began is None:  # it went on before this process did anything
@@ -108,33 +108,33 @@ class TimeLeft:
     @property
     def seconds(self) -> float | None:
         """The estimate; ``None`` as long as there is nothing to estimate from."""
-        if not self._waiting and not self._under_way:
+        if not self._waiting and not self._active:
             return 0.0
         now = self._clock()
-        busy = self._busy + sum(now - each.began for each in self._under_way.values())
+        busy = self._busy + sum(now - each.began for each in self._active.values())
         if self._began is None or now <= self._began or busy <= 0:
             return None
         by_steps = self._by_steps(now)
         left: list[tuple[float, float | None]] = [
             (len(each.job) * (1 - each.fraction), self._whole(self._kind(each), by_steps))
-            for each in self._under_way.values()
+            for each in self._active.values()
         ]
         waiting = [kind for kind, count in self._counts.items() if count]
         left += [(self._counts[kind], self._whole(kind, by_steps)) for kind in waiting]
         known = [(share, seconds) for share, seconds in left if seconds is not None]
         if len(known) < len(left):
             return None
-        at_once = min(busy / (now - self._began), len(self._waiting) + len(self._under_way))
+        at_once = min(busy / (now - self._began), len(self._waiting) + len(self._active))
         longest = max(min(share, 1) * seconds for share, seconds in known)
         return max(sum(share * seconds for share, seconds in known) / at_once, longest)
 
-    def _kind(self, each: _UnderWay) -> Kind:
+    def _kind(self, each: _ActiveJob) -> Kind:
         return self._kinds[each.job[0].key]
 
     def _by_steps(self, now: float) -> Mapping[tuple[str, str], float]:
         """What a run under way takes altogether, by its steps: by scenario and strategy."""
         found: dict[tuple[str, str], list[float]] = {}
-        for each in self._under_way.values():
+        for each in self._active.values():
             whole, kind = each.whole(now), self._kind(each)
             if whole is not None:
                 found.setdefault((kind.scenario, kind.strategy), []).append(whole / len(each.job))

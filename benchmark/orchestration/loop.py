@@ -9,22 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.choice import Conditions, executor_at
+from palimpsest.benchmark.executors.choice import make_executor
 from palimpsest.benchmark.executors.executor import Executor
-from palimpsest.benchmark.executors.paths import LOCAL, Place
-from palimpsest.benchmark.executors.run_jobs import carry_out
-from palimpsest.benchmark.orchestration.eta import TimeLeft
+from palimpsest.benchmark.executors.options import RunOptions
+from palimpsest.benchmark.executors.run_jobs import run_jobs
+from palimpsest.benchmark.executors.target import LOCAL
+from palimpsest.benchmark.orchestration.eta import Eta
 from palimpsest.benchmark.orchestration.plan import Plan, make_plan
 from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.results.results import Results
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, clear, folder_of
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.heartbeat import Heartbeat
-from palimpsest.benchmark.store.leases import Claims
+from palimpsest.benchmark.store.leases import Leases
 from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.store.unsaved_runs import rescue, take_in
-from palimpsest.benchmark.store.writer import Saving
+from palimpsest.benchmark.store.unsaved_runs import save_beside, take_in
+from palimpsest.benchmark.store.writer import RunWriter
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.loading import SuiteLike, load_suite
 from palimpsest.benchmark.suites.suite import Suite
@@ -124,54 +125,55 @@ def run_suite(
             "run_suite: no suite was given; expected one or more suite files, names of shipped "
             "suites ('quick'), mappings, or what load_suite returns"
         )
-    place = Place.of(executor, address, slurm)
-    place.require()
-    load_files(plugins)
-    plan = make_plan(
-        [suite if isinstance(suite, Suite) else load_suite(suite) for suite in suites],
-        Path(store),
+    options = RunOptions(
+        store=Path(store),
         device=device,
         workers=workers,
-        root=None if data_root is None else Path(data_root),
+        data_root=None if data_root is None else Path(data_root),
         scratch=None if scratch is None else Path(scratch),
         run_timeout=run_timeout,
         retries=retries,
         checkpoint_every=checkpoint_every,
-        place=place,
+        hold=hold,
+        executor=executor,
+        address=address,
+        slurm=slurm,
+    )
+    options.target.require()
+    load_files(plugins)
+    plan = make_plan(
+        [suite if isinstance(suite, Suite) else load_suite(suite) for suite in suites], options
     )
     for remark in plan.remarks:
         warnings.warn(remark, stacklevel=2)
-    return carry_out_plan(plan, progress, hold)
+    return run_plan(plan, progress)
 
 
-def carry_out_plan(
-    plan: Plan, progress: Watcher | None = None, hold: float | None = None
-) -> Results:
+def run_plan(plan: Plan, progress: Watcher | None = None) -> Results:
     """Carry out the runs of a plan that are missing, and return all of its runs.
 
     Args:
         plan: What ``make_plan`` returned.
         progress: Called with what happens meanwhile.
-        hold: How many seconds a run is held that the store does not take; ``None`` for 60.
 
     Raises:
         UserError: Runs cannot be written, or workers cannot start; no run that has ended is lost.
     """
-    create = bool(plan.todo or plan.rescued.runs)
+    create = bool(plan.todo or plan.unsaved.runs)
     # A cluster that cannot be reached is told before there is a store.
-    with _executor(plan) as executor, Store(plan.store, create=create) as store:
-        take_in(store, plan.rescued)
+    with _executor(plan) as executor, Store(plan.options.store, create=create) as store:
+        take_in(store, plan.unsaved)
         if executor is not None:
-            _carry_out(plan, store, executor, progress or (lambda news: None), hold)
+            _run_missing(plan, store, executor, progress or (lambda news: None))
         records = store.records([run.key for run in plan.runs])
         if create and not store.in_place:
             raise UserError(_elsewhere(store.path, records))
-        return Results(plan.store, tuple(records), tuple(store.suites()))
+        return Results(store.path, tuple(records), tuple(store.suites()))
 
 
 def _elsewhere(path: Path, records: Sequence[Record]) -> str:
     """Write the runs of a store beside it that was taken away while it was open; say where."""
-    folders = sorted({str(rescue(path, record)) for record in records})
+    folders = sorted({str(save_beside(path, record)) for record in records})
     return (
         f"{path}: this store was removed or replaced while its runs were carried out; what was in "
         f"it of these suites ({len(records)} of the runs) is in {' and '.join(folders)}; the "
@@ -182,43 +184,43 @@ def _elsewhere(path: Path, records: Sequence[Record]) -> str:
 def _executor(plan: Plan) -> AbstractContextManager[Executor | None]:
     if not plan.todo:
         return nullcontext()
-    conditions = Conditions(
-        plan.root, plan.store, _checkpoints(plan), plan.workers, plan.scratch, plan.run_timeout,
-        plan.retries, plan.resources,
-    )  # fmt: skip
-    return executor_at(plan.place, conditions)
+    return make_executor(
+        plan.options,
+        root=plan.root,
+        workers=plan.workers,
+        checkpoints=_checkpoints(plan),
+        resources=plan.resources,
+    )
 
 
 def _checkpoints(plan: Plan) -> Checkpoints:
-    return Checkpoints(folder_of(plan.store), plan.checkpoint_every)
+    return Checkpoints(folder_of(plan.options.store), plan.options.checkpoint_every)
 
 
-def _carry_out(
-    plan: Plan, store: Store, executor: Executor, progress: Watcher, hold: float | None
-) -> None:
+def _run_missing(plan: Plan, store: Store, executor: Executor, progress: Watcher) -> None:
     total = len(plan.runs)
     done = total - len(plan.todo)
     runs = {run.key: run for run in plan.todo}
     before = [run.key for run in plan.runs if run.key not in runs]
-    left = TimeLeft(plan.todo, store.records(before) if before else ())
-    heartbeat = Heartbeat(plan.store, done, total)
+    left = Eta(plan.todo, store.records(before) if before else ())
+    heartbeat = Heartbeat(plan.options.store, done, total)
     messages: list[str] = []
     said: set[str] = set()
-    saving = Saving(store, hold, messages.append)
+    writer = RunWriter(store, plan.options.hold, messages.append)
 
     def tell(job: Job, fraction: float, record: Record | None = None) -> None:
         said = ". ".join(messages)
         messages.clear()
         progress(Progress(done, total, record, job, fraction, left.seconds, said))
 
-    def report(job: Job, advance: Advance) -> None:
-        if advance.message and advance.message not in said:
-            said.add(advance.message)
-            messages.append(advance.message)
-        left.advanced(job, advance.fraction)
-        heartbeat.advanced(job, advance, left.seconds)
-        saving.try_again()
-        tell(job, advance.fraction)
+    def report(job: Job, job_progress: JobProgress) -> None:
+        if job_progress.message and job_progress.message not in said:
+            said.add(job_progress.message)
+            messages.append(job_progress.message)
+        left.progressed(job, job_progress.fraction)
+        heartbeat.progressed(job, job_progress, left.seconds)
+        writer.try_again()
+        tell(job, job_progress.fraction)
 
     for note in plan.suites:
         store.put_suite(note)
@@ -234,13 +236,13 @@ def _carry_out(
     checkpoints = _checkpoints(plan)
     ended = {key for key, status in store.statuses().items() if status == "done"}
     clear(checkpoints.folder, ended)
-    with heartbeat, saving:
-        claims = Claims(store, heartbeat.process, elsewhere, saving.try_again)
-        for record in carry_out(plan.todo, executor, report, plan.retries, claims.rounds):
-            saving.put(record)
+    with heartbeat, writer:
+        leases = Leases(store, heartbeat.process, elsewhere, writer.try_again)
+        for record in run_jobs(plan.todo, executor, report, plan.options.retries, leases.rounds):
+            writer.put(record)
             if record.failure is None or record.failure.kind is not FailureKind.KILLED:
                 ended.add(record.key)
-            if not saving.holds:
+            if not writer.holds:
                 clear(checkpoints.folder, ended)
             done += 1
             left.ended(record)

@@ -17,12 +17,13 @@ from palimpsest.benchmark.data.catalog import data_root
 from palimpsest.benchmark.data.inspection import inspected
 from palimpsest.benchmark.errors import SettingError, UserError
 from palimpsest.benchmark.executors.capacity import default_workers
-from palimpsest.benchmark.executors.paths import HERE, Place
+from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.executors.scratch import check_scratch
+from palimpsest.benchmark.executors.target import Target
 from palimpsest.benchmark.plugins import digest_of
 from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.store.unsaved_runs import Rescued, rescued
+from palimpsest.benchmark.store.unsaved_runs import UnsavedRuns, unsaved_runs
 from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
 from palimpsest.benchmark.suites.note import SuiteNote
 from palimpsest.benchmark.suites.resources import Resources
@@ -32,122 +33,92 @@ from palimpsest.strategies.base.catalogue import STRATEGIES
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of suites, and what is needed to carry out the missing ones.
+    """The runs of suites, and what is needed to do the missing ones.
 
     Attributes:
         runs: All runs that the suites ask for, each once.
         todo: Those of them that the store does not have, or has as failed.
-        rescued: Runs that the store did not take before; they are taken in first.
-        store: The results database, which need not exist yet.
+        unsaved: Runs that the store did not take before; they are taken in first.
+        options: How they are run.
         root: The folder that holds the data sets.
-        workers: How many jobs are carried out at a time; ``None`` if a cluster decides.
+        workers: How many jobs run at a time; ``None`` if a cluster decides.
         suites: What the suites say about themselves.
-        scratch: Where runs share files while they last; ``None`` for the system's folder of
-            temporary files.
-        run_timeout: Seconds that a run may take, or ``None``.
-        retries: How often a run is tried again whose process has died.
-        checkpoint_every: Steps from one checkpoint of a run to the next, or ``None``.
         remarks: What to know about the data before training: images that are there twice.
         why_workers: Why it is that number of workers; empty if it was asked for.
-        place: Where they are carried out.
         resources: What a run of each suite needs on a cluster, by the suite's name.
     """
 
     runs: tuple[Run, ...]
     todo: tuple[Run, ...]
-    rescued: Rescued
-    store: Path
+    unsaved: UnsavedRuns
+    options: RunOptions
     root: Path
     workers: int | None
     suites: tuple[SuiteNote, ...]
-    scratch: Path | None = None
-    run_timeout: float | None = None
-    retries: int = 1
-    checkpoint_every: int | None = None
     remarks: tuple[str, ...] = ()
     why_workers: str = ""
-    place: Place = HERE
     resources: Mapping[str, Resources] = field(default_factory=dict)
 
 
-def make_plan(
-    suites: Sequence[Suite],
-    store: Path,
-    *,
-    device: str = "cpu",
-    workers: int | None = None,
-    root: Path | None = None,
-    scratch: Path | None = None,
-    run_timeout: float | None = None,
-    retries: int = 1,
-    checkpoint_every: int | None = None,
-    fetch: bool = True,
-    place: Place = HERE,
-) -> Plan:
+def make_plan(suites: Sequence[Suite], options: RunOptions, *, fetch: bool = True) -> Plan:
     """Check what suites need, and compare them with what a store has. Nothing is written there.
 
     Args:
         suites: A run that several ask for belongs to the first of them.
-        store: The results database.
-        device: As torch spells it.
-        workers: How many jobs at a time; ``None`` for one per processor that this process may use,
-            or fewer where runs of the store have needed more memory than there is.
-        root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
-            user's cache.
-        scratch: Where runs share files while they last; ``None`` for the system's folder of
-            temporary files.
-        run_timeout: Seconds that a run may take, or ``None``.
-        retries: How often a run is tried again whose process has died.
-        checkpoint_every: Steps from one checkpoint of a run to the next, besides one after each
-            model; ``None`` for those of long runs.
+        options: How they are run.
         fetch: Download missing data sets where possible; fail if one is not available.
-        place: Where the runs will be carried out.
 
     Raises:
         UserError: Anything the user has to fix.
     """
-    root = data_root(root).resolve()
-    check_device(device, place)
-    if workers is not None:
-        _check_number("workers", workers)
-        if workers == 0 and not place.is_local:
-            raise UserError(f"workers: 0 is this process; {place.told()} needs 1 or more")
-    _check_number("retries", retries)
-    if checkpoint_every is not None:
-        _check_number("checkpoint-every", checkpoint_every, 1)
-    if run_timeout is not None:
-        _check_timeout(run_timeout, workers)
-    if scratch is not None and place.is_local:
-        check_scratch(scratch)
+    root, target, workers = data_root(options.data_root).resolve(), options.target, options.workers
+    _check_options(options)
     for suite in suites:
         _check_avalanche(suite)
         _check_networks(suite)
-        if place.is_local:
-            _check_precision(suite, device)
-    finished = _finished(store)
-    beside = rescued(store)
-    finished |= {run.key: run.status for run in beside.runs.values() if run.status == "done"}
+        if target.is_local:
+            _check_precision(suite, options.device)
+    finished = _finished(options.store)
+    unsaved = unsaved_runs(options.store)
+    finished |= {run.key: run.status for run in unsaved.runs.values() if run.status == "done"}
     for suite in suites:
         if fetch:
             suite.require_data(root)
         suite.check_data(root)
-    asked = [run for suite in suites for run in suite.runs(device, root, partial(_look, suite))]
+    asked = [
+        run for suite in suites for run in suite.runs(options.device, root, partial(_look, suite))
+    ]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
     why = ""
-    if workers is None and not place.is_local:
-        workers = place.workers(len(todo))
+    if workers is None and not target.is_local:
+        workers = target.workers(len(todo))
     elif workers is None:
-        workers, why = default_workers(len(todo), _footprint(store, todo, device))
+        workers, why = default_workers(len(todo), _footprint(options, todo))
     notes = tuple(suite.note for suite in suites)
     remarks = _inspect(suites, root) if todo else ()
     for suite in suites:
         _try_out(suite, [run for run in todo if run.suite == suite.name], root)
     return Plan(
-        tuple(runs), tuple(todo), beside, store, root, workers, notes, scratch, run_timeout,
-        retries, checkpoint_every, remarks, why, place,
+        tuple(runs), tuple(todo), unsaved, options, root, workers, notes, remarks, why,
         {suite.name: suite.resources for suite in suites},
     )  # fmt: skip
+
+
+def _check_options(options: RunOptions) -> None:
+    target, workers = options.target, options.workers
+    check_device(options.device, target)
+    if workers is not None:
+        _check_number("workers", workers)
+        if workers == 0 and not target.is_local:
+            raise UserError(f"workers: 0 is this process; {target.told()} needs 1 or more")
+    _check_number("retries", options.retries)
+    if options.checkpoint_every is not None:
+        _check_number("checkpoint-every", options.checkpoint_every, 1)
+    if options.run_timeout is not None:
+        _check_timeout(options.run_timeout, workers)
+    if options.scratch is not None and target.is_local:
+        check_scratch(options.scratch)
 
 
 def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
@@ -236,7 +207,7 @@ def _needs_a_look(strategy: Strategy) -> bool:
     )
 
 
-def check_device(device: str, place: Place = HERE) -> None:
+def check_device(device: str, target: Target | None = None) -> None:
     """Refuse a device that torch cannot find, or on a cluster: one that a run cannot name.
 
     Raises:
@@ -245,9 +216,10 @@ def check_device(device: str, place: Place = HERE) -> None:
     kind, _, index = device.partition(":")
     if kind not in {"cpu", "cuda"} or (index and not index.isdigit()):
         raise UserError(f"device {device}: expected cpu, cuda or cuda:NUMBER")
-    if index and not place.is_local:
-        raise UserError(f"device {device}: on {place.told()} each run sees its own GPUs; say cuda")
-    if kind == "cpu" or not place.is_local:
+    elsewhere = target is not None and not target.is_local
+    if index and target is not None and elsewhere:
+        raise UserError(f"device {device}: on {target.told()} each run sees its own GPUs; say cuda")
+    if kind == "cpu" or elsewhere:
         return
     import torch
 
@@ -297,11 +269,11 @@ def _finished(store: Path) -> dict[str, str]:
         return opened.statuses()
 
 
-def _footprint(store: Path, todo: Sequence[Run], device: str) -> int | None:
+def _footprint(options: RunOptions, todo: Sequence[Run]) -> int | None:
     """The memory that a run of these scenarios has needed at most, if the store knows."""
-    if not store.exists() or device != "cpu":
+    if not options.store.exists() or options.device != "cpu":
         return None
-    with Store(store) as opened:
+    with Store(options.store) as opened:
         needed = opened.peak_memory()
     return max((needed.get(run.scenario, 0) for run in todo), default=0) or None
 

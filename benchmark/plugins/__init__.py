@@ -34,10 +34,10 @@ from palimpsest.benchmark.models.choice import Network
 from palimpsest.benchmark.models.registry import MODULE, NETWORKS
 from palimpsest.benchmark.plugins.additions import Addition, AdditionKind
 from palimpsest.benchmark.plugins.code import WHOLE, Code, ModuleText, Root, module_text
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.packages import announced, digest_of_module
 from palimpsest.benchmark.plugins.sent import serve, served
 from palimpsest.benchmark.plugins.source import PluginSource, additions_of
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.strategies.base.catalogue import STRATEGIES
 
 

@@ -8,13 +8,12 @@ first line of the file, are read without torch.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from palimpsest.benchmark.errors import nearest, quoted
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.errors import UserError, nearest, quoted
 
 _FOLDER = Path(__file__).parent
 
@@ -41,8 +40,14 @@ def load(name: str) -> type[Any]:
     return found
 
 
-def checked(names: Sequence[str], source: Source) -> tuple[str, ...]:
+def checked(
+    names: Sequence[str], error: Callable[[tuple[str | int, ...], str], UserError]
+) -> tuple[str, ...]:
     """Return the probes that a suite names, each once, in the order of ``PROBES``.
+
+    Args:
+        names: Of probes.
+        error: Makes an error with the line of the suite.
 
     Raises:
         UserError: With the line of an unknown name, and the nearest known one.
@@ -50,5 +55,5 @@ def checked(names: Sequence[str], source: Source) -> tuple[str, ...]:
     for place, name in enumerate(names):
         if name not in PROBES:
             hint = nearest(name, PROBES)
-            raise source.error(("probes", place), f"unknown probe {quoted(name)}; {hint}")
+            raise error(("probes", place), f"unknown probe {quoted(name)}; {hint}")
     return tuple(name for name in PROBES if name in names)

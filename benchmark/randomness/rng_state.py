@@ -67,7 +67,7 @@ def set_state(generator: Any, state: Any) -> None:
         generator.set_state(state)
 
 
-def chance(device: torch.device) -> dict[str, Any]:
+def rng_state(device: torch.device) -> dict[str, Any]:
     """Return the states of the generators that everything shares.
 
     Args:
@@ -81,11 +81,11 @@ def chance(device: torch.device) -> dict[str, Any]:
     return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def set_chance(states: dict[str, Any], device: torch.device) -> None:
+def set_rng_state(states: dict[str, Any], device: torch.device) -> None:
     """Set the states of the generators that everything shares.
 
     Args:
-        states: What ``chance`` returned.
+        states: What ``rng_state`` returned.
         device: As there.
     """
     torch.set_rng_state(states["torch"])

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from palimpsest.benchmark.scenarios.scenario import Scenario
-from palimpsest.benchmark.training.control import Watch
 from palimpsest.benchmark.training.evaluation import AccuracyMeter, now
 from palimpsest.strategies.base.hooks import Capacity
 
@@ -27,7 +26,7 @@ _ROUNDING = 1e-6
 
 
 class Costs:
-    """Times each model's training; it has to be the last plugin of an Avalanche strategy.
+    """Times each model's training, as a plugin.
 
     The clock starts with the first step of a training and excludes evaluations. The times of a
     model that is trained several times are summed.
@@ -35,7 +34,6 @@ class Costs:
     Args:
         scenario: Its bank as it was built; what a strategy adds to it counts as its state.
         at_once: Whether all are trained at once; that training is then the last model's.
-        watch: Counts the steps.
         meter: Times the evaluations.
         plugin: The strategy under test, or ``None`` for a class of Avalanche's.
         building: Seconds that loading the data and building the models took.
@@ -45,7 +43,6 @@ class Costs:
         self,
         scenario: Scenario,
         at_once: bool,
-        watch: Watch,
         meter: AccuracyMeter,
         plugin: Any,
         building: float = 0.0,
@@ -59,7 +56,6 @@ class Costs:
         self._steps: list[int | None] = [None] * models
         self._consolidation: list[float | None] = [None] * models
         self._at_once = at_once
-        self._watch = watch
         self._meter = meter
         self._building = building
         self._first_step: float | None = None
@@ -85,7 +81,7 @@ class Costs:
             model = self._model(strategy)
             self._last_step = self.reading(strategy)
             self._training[model] = self._earlier[0] + self._last_step - self._first_step
-            self._steps[model] = self._earlier[1] + self._watch.step
+            self._steps[model] = self._earlier[1] + strategy.step_clock.step
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note what came after the last step, and what later models can still change."""
@@ -247,7 +243,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Reset the peak, since a worker process carries out many runs.
+    """Reset the peak, since a worker process does many runs.
 
     Args:
         device: As torch spells it.

@@ -57,7 +57,7 @@ class Failure:
         kind: For telling failures apart.
         message: The exception's type and message.
         traceback: Where it happened, as Python prints it, without the folders of this machine.
-            Empty if the run's process was killed, and in stores older than version 3.
+            Empty if the run's process was killed.
     """
 
     kind: FailureKind
@@ -71,31 +71,12 @@ class Failure:
         return cls(_kind(error, message), message, _traceback(error))
 
     @classmethod
-    def told(cls, message: str) -> Self:
-        """Return a failure of which only the message is known, as older stores have it."""
-        if message.startswith(f"{DivergedError.__name__}:"):
-            kind = FailureKind.DIVERGED
-        elif message.startswith("its worker process was killed"):
-            kind = FailureKind.KILLED
-        elif message.startswith(tuple(f"{name}:" for name in _NO_MEMORY)) or _says(message):
-            kind = FailureKind.OUT_OF_MEMORY
-        else:
-            kind = FailureKind.ERROR
-        return cls(kind, message)
-
-    @classmethod
-    def read(cls, data: dict[str, Any], message: str | None) -> Self:
-        """Return a failure as it was stored.
-
-        Args:
-            data: What ``to_json`` returned; empty in stores older than version 3.
-            message: What those have in its place.
+    def read(cls, data: dict[str, Any]) -> Self:
+        """Return a failure as ``to_json`` has written it.
 
         Raises:
             ValueError: It has another shape.
         """
-        if not data:
-            return cls.told(message or "no message")
         values = [data.get(name) for name in ("kind", "message", "traceback")]
         if not all(isinstance(value, str) for value in values):
             raise ValueError("a failure has a kind, a message and a traceback")

@@ -12,7 +12,7 @@ _POINTS = 60
 
 
 @dataclass(frozen=True)
-class Advance:
+class JobProgress:
     """How far a job is.
 
     Attributes:
@@ -26,12 +26,12 @@ class Advance:
     curves: Sequence[dict[str, Any]] = ()
     message: str = ""
 
-    def copied(self) -> Advance:
+    def copied(self) -> JobProgress:
         """Return it as it is now, for sending: curves with few points, and nothing but JSON.
 
         The first and the last point of a curve stay; a number that is not finite is ``None``.
         """
-        return Advance(self.fraction, [_thinned(curve) for curve in self.curves], self.message)
+        return JobProgress(self.fraction, [_thinned(curve) for curve in self.curves], self.message)
 
 
 def _thinned(curve: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,19 @@ import torch
 from avalanche.training.templates import SupervisedTemplate
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes.base.attach import attach
 from palimpsest.benchmark.probes.base.probe import Probe, Subject
 from palimpsest.benchmark.randomness.generators import seed_generators
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs import avalanche_strategies
 from palimpsest.benchmark.runs.cost import Costs
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.measurement import Measurement
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.checking import check_images, flatten_labels
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.schedule import Schedule, in_turn
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
 from palimpsest.benchmark.search.parts import SearchParts
 from palimpsest.benchmark.suites.avalanche import AVALANCHE
 from palimpsest.benchmark.suites.spec import Spec
@@ -32,8 +31,10 @@ from palimpsest.benchmark.suites.strategy_checks import check_steps
 from palimpsest.benchmark.suites.suite import Run
 from palimpsest.benchmark.suites.validation import shown
 from palimpsest.benchmark.training.augmentation import Augmentation
+from palimpsest.benchmark.training.clock import StepClock
 from palimpsest.benchmark.training.control import (
     ClipGradient,
+    ClipPenalisedGradient,
     SeenOutputs,
     StepLimit,
     StopAtTarget,
@@ -41,7 +42,9 @@ from palimpsest.benchmark.training.control import (
     Watch,
 )
 from palimpsest.benchmark.training.evaluation import LOADER, AccuracyMeter, now
+from palimpsest.benchmark.training.loss import smoothed
 from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
+from palimpsest.benchmark.training.order import in_order
 from palimpsest.benchmark.training.precision import train_in_bfloat16
 from palimpsest.benchmark.training.rates import LearningRates
 from palimpsest.benchmark.training.template import InMemoryTraining
@@ -49,7 +52,7 @@ from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import Optimizes
 from palimpsest.strategies.base.settings import StrategySettings
 
-OnProgress = Callable[[Advance], None]
+OnProgress = Callable[[JobProgress], None]
 """Called with how far the training is."""
 
 TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
@@ -57,7 +60,7 @@ TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRun:
     """A run that is ready to train, with those that share its training.
 
     Attributes:
@@ -84,8 +87,11 @@ class Prepared:
 
 
 def prepare(
-    run: Run, root: Path, progress: OnProgress = lambda advance: None, others: Sequence[Run] = ()
-) -> Prepared:
+    run: Run,
+    root: Path,
+    progress: OnProgress = lambda _: None,
+    others: Sequence[Run] = (),
+) -> PreparedRun:
     """Build the scenario and the strategy of a run.
 
     Args:
@@ -112,33 +118,25 @@ def prepare(
         Measurement(each, plugin, scenario, settings.curve, measurements)
     curves = measurements[0].recorder.curves
     meter = AccuracyMeter(scenario.right)
-    watch = Watch(lambda done: progress(Advance(done, curves)), steps)
-    models = range(len(scenario.train))
-    warmups = [settings.warmup_of(i) for i in models]
-    watchers: list[Any] = [meter, watch, *([Warmup(warmups)] if any(warmups) else [])]
-    schedules = [settings.schedule_of(i) for i in models]
-    if any(schedule.name != "constant" for schedule in schedules):
-        watchers.append(LearningRates(schedules, warmups, steps))
+    watch = Watch(lambda done: progress(JobProgress(done, curves)))
+    search = SearchParts.of(scenario, run.seed)
+    plugins = [meter, watch, *_of_settings(settings, scenario, run.seed, plugin)]
+    if plugin is not None:
+        plugins.append(plugin)
+    if search is not None:
+        plugins += search.plugins
     if schedule.order == "in turn":
         if any(scenario.targets):
-            watchers.append(StopAtTarget(scenario.targets, scenario.validation, **LOADER))
+            plugins.append(StopAtTarget(scenario.targets, scenario.validation, **LOADER))
         if settings.curve.every:
-            watchers += [each.recorder for each in measurements]
-    ahead = _model_optimizers(settings, models, plugin)
-    if settings.augment is not None:
-        check_images(settings.augment, scenario)
-        ahead.insert(0, Augmentation(settings.augment, run.seed))
-    if settings.trains_seen_outputs:
-        ahead.append(SeenOutputs())
-    search = SearchParts.of(scenario, run.seed)
-    if search is not None:
-        ahead = [*search.plugins, *ahead]
-    plugins = [*ahead, *_under_test(settings, plugin), *watchers]
-    strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps, search)
+            plugins += [each.recorder for each in measurements]
+    strategy = _make_strategy(
+        run, settings, scenario, plugin, in_order(plugins, plugin), steps, search
+    )
     if settings.precision == "bfloat16":
         train_in_bfloat16(strategy)
     costs = Costs(
-        scenario, schedule.order == "at once", watch, meter, plugin,
+        scenario, schedule.order == "at once", meter, plugin,
         building=now(torch.device(device)) - began,
     )  # fmt: skip
     strategy.plugins.append(costs)
@@ -147,7 +145,7 @@ def prepare(
     if search is not None:
         probes["search"] = search.measuring(subject)
         strategy.plugins.append(probes["search"])
-    return Prepared(
+    return PreparedRun(
         settings, scenario, schedule, strategy, plugin, measurements, watch, costs, probes
     )
 
@@ -189,29 +187,31 @@ def _steps(schedule: Schedule, models: int) -> list[int]:
     return steps if schedule.order != "at once" else [*steps, *[0] * (models - 1)]
 
 
-def _model_optimizers(settings: ScenarioSettings, models: range, plugin: Any) -> list[Any]:
-    """The plugin that gives each model its own optimizer, if one for all is not enough.
-
-    It comes before the strategy, which may clear the optimizer's state. A strategy with an update
-    rule of its own has its own optimizers.
-    """
+def _of_settings(
+    settings: ScenarioSettings, scenario: Scenario, seed: int, plugin: Any
+) -> Iterator[Any]:
+    """Yield the plugins that a scenario's settings ask for."""
+    models = range(len(scenario.train))
+    warmups = [settings.warmup_of(i) for i in models]
+    if any(warmups):
+        yield Warmup(warmups)
+    schedules = [settings.schedule_of(i) for i in models]
+    if any(schedule.name != "constant" for schedule in schedules):
+        yield LearningRates(schedules, warmups)
     optimizers = [settings.optimizer_of(i) for i in models]
     keep = settings.optimizer_state == "kept"
-    if isinstance(plugin, Optimizes) or not EachOptimizer.is_needed(optimizers, keep=keep):
-        return []
-    return [EachOptimizer(optimizers, keep=keep)]
-
-
-def _under_test(settings: ScenarioSettings, plugin: Any) -> list[Any]:
-    """The strategy, and what clips the gradient before it; after it if it adds to what is clipped.
-
-    A strategy says so by ``clipped_with_loss``.
-    """
-    found = [] if plugin is None else [plugin]
+    # A strategy with an update rule of its own has its own optimizers.
+    if not isinstance(plugin, Optimizes) and EachOptimizer.is_needed(optimizers, keep=keep):
+        yield EachOptimizer(optimizers, keep=keep)
+    if settings.augment is not None:
+        check_images(settings.augment, scenario)
+        yield Augmentation(settings.augment, seed)
+    if settings.trains_seen_outputs:
+        yield SeenOutputs()
     if settings.clip_gradient is not None:
-        place = len(found) if getattr(plugin, "clipped_with_loss", False) else 0
-        found.insert(place, ClipGradient(settings.clip_gradient))
-    return found
+        with_penalty = getattr(plugin, "clipped_with_loss", False)
+        clip = ClipPenalisedGradient if with_penalty else ClipGradient
+        yield clip(settings.clip_gradient)
 
 
 def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
@@ -243,32 +243,34 @@ def _make_strategy(
     optimizer = make_optimizer(settings.optimizer, scenario.model)
     loss = smoothed(scenario.loss, settings.label_smoothing)
     if plugin is None:
-        return avalanche_strategies.make(
+        stock = avalanche_strategies.make(
             *_strategy_class(run),
             model=scenario.model,
             optimizer=optimizer,
             batch_size=settings.batch_size,
             most_epochs=max(steps),
             device=run.spec.device,
-            plugins=[*plugins, StepLimit(steps)],
+            plugins=[*plugins, StepLimit()],
             loss=loss,
         )
-    chances: Sequence[int] = range(len(steps))
-    if scenario.search is not None:
-        chances = [scenario.search.chance_of(i) for i in chances]
+        StepClock.attach(stock, steps)
+        return stock
+    numbers: Sequence[int] = range(len(steps))
+    if search is not None:
+        numbers = [search.order.search.seed_number(i) for i in numbers]
     return InMemoryTraining(
         model=scenario.model,
         optimizer=optimizer,
         batch_size=settings.batch_size,
         steps=steps,
-        order_seeds=[derive(run.seed, "order", i) for i in chances],
+        order_seeds=[derive(run.seed, "order", i) for i in numbers],
         noise_seeds=[
             (derive(run.seed, "global", 2 * i + 1), derive(run.seed, "global", 2 * i + 2))
-            for i in chances
+            for i in numbers
         ],
         device=run.spec.device,
         plugins=plugins,
         loss=loss,
         order=None if search is None else search.order,
-        evaluation_batch=None if scenario.search is None else scenario.search.columns,
+        evaluation_batch=None if search is None else search.order.search.columns,
     )

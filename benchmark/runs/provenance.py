@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_digest() -> str:
-    """Return a hash of the code that carries out runs, for telling whether machines agree."""
+    """Return a hash of the code that runs train with, for telling whether machines agree."""
     total = hashlib.sha256()
     for package in ("palimpsest.benchmark", "palimpsest.strategies"):
         found = find_spec(package)

@@ -223,7 +223,7 @@ def record_of(values: Mapping[str, Any]) -> Record:
     check_shapes(values)
     own = {name: value for name, value in values.items() if name != "error"}
     failed = values["status"] == "failed"
-    own["failure"] = Failure.read(values["failure"], values["error"]) if failed else None
+    own["failure"] = Failure.read(values["failure"]) if failed else None
     own["facts"] = _facts(values["facts"])
     own["spec"] = spec = Spec(values["spec"])
     if spec.strength == own["strength"]:  # of columns of numbers, none is whole

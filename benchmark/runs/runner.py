@@ -16,10 +16,10 @@ from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.checkpoints.training import Resumable, Spent
 from palimpsest.benchmark.runs.cost import peak_memory, reset_peak_memory, shared_statistics
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
-from palimpsest.benchmark.runs.first_model.reuse import train_or_take_over
-from palimpsest.benchmark.runs.first_model.storage import place_of
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.preparation import TRAINING, OnProgress, Prepared, prepare
+from palimpsest.benchmark.runs.first_model.reuse import reuse_first_model
+from palimpsest.benchmark.runs.first_model.storage import first_model_path
+from palimpsest.benchmark.runs.job_progress import JobProgress
+from palimpsest.benchmark.runs.preparation import TRAINING, OnProgress, PreparedRun, prepare
 from palimpsest.benchmark.runs.provenance import versions
 from palimpsest.benchmark.runs.record import Record, check_record
 from palimpsest.benchmark.suites.jobs import Job
@@ -32,7 +32,7 @@ def execute_job(
     runs: Job,
     root: Path,
     scratch: Path | None = None,
-    progress: OnProgress = lambda advance: None,
+    progress: OnProgress = lambda _: None,
     checkpoints: Checkpoints | None = None,
 ) -> list[Record]:
     """Carry out runs that share one training; an error in a run ends up in its record.
@@ -99,27 +99,27 @@ def _train_and_evaluate(
     checkpoints: Checkpoints | None,
     spent: Spent,
 ) -> list[dict[str, Any]]:
-    latest = Advance(0.0)
+    latest = JobProgress(0.0)
 
-    def follow(advance: Advance) -> None:
+    def follow(job_progress: JobProgress) -> None:
         nonlocal latest
-        latest = advance
-        progress(advance)
+        latest = job_progress
+        progress(job_progress)
 
     def tell(message: str) -> None:
         progress(replace(latest, message=message))
 
     try:
-        return _course(runs, root, scratch, follow, tell, checkpoints, spent)
+        return _run_job(runs, root, scratch, follow, tell, checkpoints, spent)
     except UnfitError as reason:  # and what was built is half changed
         assert checkpoints is not None
         tell(f"{checkpoints.folder}: a checkpoint is not used ({reason})")
         checkpoints.of(runs).remove()
         spent.seconds, spent.memory = 0.0, 0
-        return _course(runs, root, scratch, follow, tell, checkpoints, spent)
+        return _run_job(runs, root, scratch, follow, tell, checkpoints, spent)
 
 
-def _course(
+def _run_job(
     runs: Job,
     root: Path,
     scratch: Path | None,
@@ -139,7 +139,7 @@ def _course(
         # Early stopping depends on evaluations, and probes look inside them: each run's own.
         return _one_by_one(runs, root, progress, checkpoints, spent)
     plain = ready.schedule.visits[0].plain
-    shared = place_of(runs[0], ready.settings, scratch, plain=plain) if alone else None
+    shared = first_model_path(runs[0], ready.settings, scratch, plain=plain) if alone else None
     training = Resumable(ready, runs, checkpoints, spent, tell)
     try:
         begin = training.resume()
@@ -184,8 +184,8 @@ def _one_by_one(
     outcomes: list[dict[str, Any]] = []
     for i, run in enumerate(runs):
 
-        def share(advance: Advance, i: int = i) -> None:
-            progress(replace(advance, fraction=(i + advance.fraction) / len(runs)))
+        def share(job_progress: JobProgress, i: int = i) -> None:
+            progress(replace(job_progress, fraction=(i + job_progress.fraction) / len(runs)))
 
         own = Spent()
         try:
@@ -197,12 +197,12 @@ def _one_by_one(
 
 
 @contextmanager
-def _told_as_divergence(ready: Prepared) -> Iterator[None]:
+def _told_as_divergence(ready: PreparedRun) -> Iterator[None]:
     """Tell an error as divergence where numbers are not finite: few computations stand them."""
     try:
         yield
     except Exception as error:
-        if ready.watch.under_way and Failure.of(error).kind is FailureKind.ERROR:
+        if ready.watch.is_training and Failure.of(error).kind is FailureKind.ERROR:
             try:
                 ready.watch.require_finite(ready.strategy)
             except DivergedError as reason:
@@ -210,7 +210,7 @@ def _told_as_divergence(ready: Prepared) -> Iterator[None]:
         raise
 
 
-def _train(ready: Prepared, number: int, shared: Path | None) -> None:
+def _train(ready: PreparedRun, number: int, shared: Path | None) -> None:
     """Carry out a visit of the schedule."""
     strategy, train = ready.strategy, ready.scenario.train
     visit = ready.schedule.visits[number]
@@ -222,6 +222,6 @@ def _train(ready: Prepared, number: int, shared: Path | None) -> None:
     with left_out(strategy, ready.plugin) if visit.plain else nullcontext():
         if number == 0 and shared is not None and (visit.plain or "visit" not in how):
             recorder = ready.measurements[0].recorder
-            train_or_take_over(strategy, train[model], shared, recorder, **how)
+            reuse_first_model(strategy, train[model], shared, recorder, **how)
         else:
             strategy.train(train[model], **how)

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.anatomy import check_kind
-from palimpsest.benchmark.scenarios.scenario import Scenario, right_class
+from palimpsest.benchmark.scenarios.scenario import OfOutputs, Scenario, right_class
 from palimpsest.benchmark.scenarios.schedule import in_turn
 from palimpsest.benchmark.scenarios.settings.augment import Augment, Jitter
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset, is_whole
 
 
@@ -79,7 +78,7 @@ def check_training(settings: ScenarioSettings, scenario: Scenario) -> None:
             "the length of its visits"
         )
     check_kind(scenario.model, "the model", settings.precision)
-    smoothed(scenario.loss, settings.label_smoothing)
+    check_smoothing(scenario.loss, settings.label_smoothing)
     if settings.augment is not None:
         check_images(settings.augment, scenario)
     schedule = scenario.schedule or in_turn(scenario.steps)
@@ -91,6 +90,20 @@ def check_training(settings: ScenarioSettings, scenario: Scenario) -> None:
                 f"learning_rate_schedule: {kind} has a length of zero, since the warm-up takes "
                 f"{warmup} steps and a training has {visit.steps}; shorten warmup, or train longer"
             )
+
+
+def check_smoothing(loss: OfOutputs, share: float) -> None:
+    """Refuse to smooth the labels of a loss that has no ``label_smoothing``.
+
+    Raises:
+        UserError: The loss is not ``torch.nn.CrossEntropyLoss``.
+    """
+    if share and not isinstance(loss, nn.CrossEntropyLoss):
+        name = getattr(loss, "__name__", type(loss).__name__)
+        raise UserError(
+            f"label_smoothing needs a scenario with the loss torch.nn.CrossEntropyLoss, and its "
+            f"loss is {name}; remove label_smoothing, or smooth inside that loss"
+        )
 
 
 def check_images(settings: Augment, scenario: Scenario) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.scenarios.schedule import Schedule
-from palimpsest.benchmark.search.settings import Search
 
 OfOutputs = Callable[[Tensor, Tensor], Tensor]
 """A function of a batch's outputs and targets."""
@@ -60,7 +59,7 @@ class Scenario:
     loss: OfOutputs = field(default_factory=nn.CrossEntropyLoss)
     right: OfOutputs = right_class
     schedule: Schedule | None = None
-    search: Search | None = None
+    search: object | None = None
     classes: tuple[tuple[str, ...], ...] = ()
 
     @property

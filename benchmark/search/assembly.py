@@ -8,9 +8,10 @@ from functools import partial
 from palimpsest.benchmark.scenarios.assembly import assemble
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.streams.parts import Part, choose
-from palimpsest.benchmark.scenarios.streams.windows import TokenLoss, first_windows
+from palimpsest.benchmark.scenarios.streams.windows import first_windows
 from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.training.loss import TokenLoss
 
 
 def assemble_search(

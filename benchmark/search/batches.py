@@ -85,7 +85,7 @@ class SearchOrder:
     ) -> Consecutive:
         """Return the batches of a training, by its number."""
         search = self.search
-        warm = search.place_of(training).epoch is None
+        warm = search.moment_of(training).epoch is None
         return Consecutive(
             samples,
             batch_size,

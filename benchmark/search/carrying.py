@@ -11,7 +11,7 @@ from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 
 
-class Carrying(SupervisedPlugin):
+class CarriedState(SupervisedPlugin):
     """Begins every training batch with the state in which the one before it ended.
 
     Also from visit to visit, that is from architecture to architecture, as the text goes on. The
@@ -30,24 +30,14 @@ class Carrying(SupervisedPlugin):
         self._search = search
         self._bank = bank
         self._batches = batches
-        self._batch = 0
-        self._warm = False
         self._trained: Tensor | None = None
         self._evaluated: Tensor | None = None
 
-    def before_training_exp(
-        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
-    ) -> None:
-        """Note which batch comes next."""
-        assert visit is not None
-        self._batch = self._search.first_batch_of(visit)
-        self._warm = self._search.place_of(visit).epoch is None
-
     def before_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Hand the state over."""
-        if self._batch % self._batches == 0:
+        clock = strategy.step_clock
+        if (self._search.first_batch_of(clock.training) + clock.step) % self._batches == 0:
             self._trained = None
-        self._batch += 1
         self._begin(strategy, self._trained)
 
     def after_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -56,7 +46,7 @@ class Carrying(SupervisedPlugin):
 
     def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Leave nothing of a warm-start that a run does not have that takes it over."""
-        if self._warm:
+        if self._search.moment_of(strategy.step_clock.training).epoch is None:
             self._trained = None
 
     def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:

@@ -9,7 +9,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from palimpsest.benchmark.search.settings import Search
 
 
-class Decay(SupervisedPlugin):
+class EpochDecay(SupervisedPlugin):
     """Lowers the learning rate while a visit trains, and restores it.
 
     Args:
@@ -19,21 +19,14 @@ class Decay(SupervisedPlugin):
     def __init__(self, search: Search) -> None:
         super().__init__()
         self._search = search
-        self._share = 1.0
         self._full: list[Any] = []
-
-    def before_training_exp(
-        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
-    ) -> None:
-        """Note how far: the optimizer may still be replaced."""
-        assert visit is not None
-        self._share = self._search.rate_of(visit)
 
     def before_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Lower it, of whichever optimizer trains."""
+        share = self._search.rate_of(strategy.step_clock.training)
         self._full = [group["lr"] for group in strategy.optimizer.param_groups]
         for group in strategy.optimizer.param_groups:
-            group["lr"] = group["lr"] * self._share
+            group["lr"] = group["lr"] * share
 
     def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Restore it."""

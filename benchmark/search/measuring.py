@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from palimpsest.benchmark.probes.base.probe import Probe, Subject, storable
 from palimpsest.benchmark.search.policy import Policy
-from palimpsest.benchmark.search.settings import Search
+from palimpsest.benchmark.search.settings import Moment, Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.supernets.supernet import Architecture
 from palimpsest.benchmark.training.evaluation import LOADER, evaluate
@@ -41,46 +41,38 @@ class Measuring(Probe):
 
     # Around every visit.
 
-    def before_training_exp(
-        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
-    ) -> None:
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Measure the architectures of a visit as they are found."""
-        slots = self._slots(visit)
+        moment = self._search.moment_of(strategy.step_clock.training)
+        slots = self._slots(moment)
         for slot, error in zip(slots, self._errors(strategy, slots), strict=True):
-            assert visit is not None
-            place = self._search.place_of(visit)
             self._epoch.append({
-                "epoch": place.epoch,
-                "visit": place.visit,
+                "epoch": moment.epoch,
+                "visit": moment.visit,
                 "slot": slot,
                 "architecture": name_of(self._bank.architectures[slot]),
                 "before": error,
             })  # fmt: skip
 
-    def after_training_exp(
-        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
-    ) -> None:
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Measure them as they are left; when an epoch ends, all that were measured in it."""
-        slots = self._slots(visit)
+        moment = self._search.moment_of(strategy.step_clock.training)
+        slots = self._slots(moment)
         rows = self._epoch[len(self._epoch) - len(slots) :]
         for row, error in zip(rows, self._errors(strategy, slots), strict=True):
             row["after"] = error
-        assert visit is not None
-        place = self._search.place_of(visit)
-        if place.epoch is not None and place.visit == self._search.visits - 1:
+        if moment.epoch is not None and moment.visit == self._search.visits - 1:
             ends = self._errors(strategy, [row.pop("slot") for row in self._epoch])
             for row, error in zip(self._epoch, ends, strict=True):
                 self.rows.append({**row, "end": error})
             self._epoch = []
 
-    def _slots(self, training: int | None) -> list[int]:
+    def _slots(self, moment: Moment) -> list[int]:
         """Return the slots that are measured around a training."""
-        assert training is not None
-        search, place = self._search, self._search.place_of(training)
-        if place.epoch is None or place.visit not in search.measured:
+        if moment.epoch is None or moment.visit not in self._search.measured:
             return []
-        first = search.slot_of(place.visit)
-        return [*range(first, first + search.width)]
+        first = self._search.slot_of(moment.visit)
+        return [*range(first, first + self._search.width)]
 
     # At the end.
 

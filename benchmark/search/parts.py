@@ -8,12 +8,13 @@ from typing import Any
 from palimpsest.benchmark.probes.base.probe import Subject
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.search.batches import SearchOrder
-from palimpsest.benchmark.search.carrying import Carrying
-from palimpsest.benchmark.search.decay import Decay
+from palimpsest.benchmark.search.carrying import CarriedState
+from palimpsest.benchmark.search.decay import EpochDecay
 from palimpsest.benchmark.search.measuring import Measuring
 from palimpsest.benchmark.search.policy import Policy, Reward
 from palimpsest.benchmark.search.samplers import Controlled
 from palimpsest.benchmark.search.sampling import Sampling
+from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 
 
@@ -23,7 +24,7 @@ class SearchParts:
 
     Attributes:
         order: Gives each training its batches.
-        plugins: Come before the strategy under test, in this order.
+        plugins: That take part in its training.
         policy: Who draws the architectures; ``None``: chance does.
     """
 
@@ -40,29 +41,29 @@ class SearchParts:
             seed: The run's.
         """
         search, bank = scenario.search, scenario.model
-        if search is None:
+        if not isinstance(search, Search):
             return None
         assert isinstance(bank, SupernetBank)
         policy = None
         if isinstance(search.sampler, Controlled):
-            policy = _policy(scenario, bank, search.sampler, seed)
+            policy = _policy(scenario, bank, search.sampler, search.columns, seed)
         plugins: list[Any] = [Sampling(search, bank, seed, policy)]
         if search.columns is not None:
             batches = len(scenario.train[0].dataset) // search.columns
-            plugins.append(Carrying(search, bank, batches))
+            plugins.append(CarriedState(search, bank, batches))
         if min(search.decay, search.cut) < 1:
-            plugins.append(Decay(search))
+            plugins.append(EpochDecay(search))
         return cls(SearchOrder(search, seed), plugins, policy)
 
     def measuring(self, subject: Subject) -> Measuring:
-        """Return what measures it, the last of all plugins."""
+        """Return what measures it."""
         return Measuring(subject, self.order.search, self.policy)
 
 
-def _policy(scenario: Scenario, bank: SupernetBank, sampler: Controlled, seed: int) -> Policy:
-    search = scenario.search
-    assert search is not None
+def _policy(
+    scenario: Scenario, bank: SupernetBank, sampler: Controlled, columns: int | None, seed: int
+) -> Policy:
     x, y, _ = scenario.validation[0].dataset.samples
-    scale = sampler.scale_for(perplexity=search.perplexity)
-    reward = Reward(x, y, sampler.batch, scale, search.columns)
+    scale = sampler.scale_for(perplexity=columns is not None)
+    reward = Reward(x, y, sampler.batch, scale, columns)
     return Policy(bank.space.options, sampler, reward, seed)

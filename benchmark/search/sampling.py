@@ -17,7 +17,6 @@ from palimpsest.benchmark.search.supernets.supernet import Architecture, Space
 class Sampling(SupervisedPlugin):
     """Draws the architectures of each epoch, and lets the slots stand for them, visit by visit.
 
-    It has to be the first plugin: whatever the others do is with the architecture of the visit.
     Epochs have seeds of their own, so that what is drawn depends on nothing else.
 
     Args:
@@ -40,32 +39,27 @@ class Sampling(SupervisedPlugin):
         self.policy = policy
         self._drawn: list[list[Architecture]] = []
         self._warm = False
-        self._step = 0
         self._built = list(bank.architectures)
 
-    def before_training_exp(
-        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
-    ) -> None:
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Draw, if an epoch begins, and give the slots of the visit their architectures."""
         search = self._search
         if not search.shared:
             return
-        assert visit is not None
-        place = search.place_of(visit)
-        self._warm, self._step = place.epoch is None, 0
-        if place.epoch is None or place.visit == 0:
-            epoch = 0 if place.epoch is None else bool(search.warm_start) + place.epoch
+        moment = search.moment_of(strategy.step_clock.training)
+        self._warm = moment.epoch is None
+        if moment.epoch is None or moment.visit == 0:
+            epoch = 0 if moment.epoch is None else bool(search.warm_start) + moment.epoch
             self._drawn = self._draw(
                 np.random.default_rng(derive(self._seed, "scenario", 1 + epoch))
             )
         if not self._warm:
-            self._stand_for(search.slot_of(place.visit), self._drawn[place.visit])
+            self._stand_for(search.slot_of(moment.visit), self._drawn[moment.visit])
 
     def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """In a warm-start: go on to the next architecture."""
         if self._warm:
-            self._stand_for(0, self._drawn[self._step])
-            self._step += 1
+            self._stand_for(0, self._drawn[strategy.step_clock.step])
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Turn the mean of the losses of a step's architectures into their sum."""
@@ -77,14 +71,12 @@ class Sampling(SupervisedPlugin):
         if self._warm:
             self._bank.architectures[:] = self._built
 
-    def after_training_exp(
-        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
-    ) -> None:
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Let the policy learn when an epoch has ended."""
-        if self.policy is not None and not self._warm:
-            assert visit is not None
-            if self._search.place_of(visit).visit == self._search.visits - 1:
-                self.policy.learn(self._bank)
+        if self.policy is None or self._warm:
+            return
+        if self._search.moment_of(strategy.step_clock.training).visit == self._search.visits - 1:
+            self.policy.learn(self._bank)
 
     def _stand_for(self, slot: int, architectures: list[Architecture]) -> None:
         self._bank.architectures[slot : slot + len(architectures)] = architectures

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class Moment:
     """Where in a search a training is.
 
     Attributes:
@@ -87,10 +87,10 @@ class Search:
         """The steps of the warm-start."""
         return self.warm_start * self.visits * self.batches
 
-    def place_of(self, training: int) -> Place:
+    def moment_of(self, training: int) -> Moment:
         """Return where a training of the run is, by its number."""
         visit = training - bool(self.warm_start)
-        return Place(None, 0) if visit < 0 else Place(*divmod(visit, self.visits))
+        return Moment(None, 0) if visit < 0 else Moment(*divmod(visit, self.visits))
 
     def first_batch_of(self, training: int) -> int:
         """Return how many batches were drawn before a training."""
@@ -103,12 +103,12 @@ class Search:
 
         ``cut * decay ^ max(0, e - decay_after)`` in epoch e, counted from 0; 1 in a warm-start.
         """
-        epoch = self.place_of(training).epoch
+        epoch = self.moment_of(training).epoch
         if epoch is None:
             return 1.0
         return float(self.cut * self.decay ** max(0, epoch - self.decay_after))
 
-    def chance_of(self, training: int) -> int:
+    def seed_number(self, training: int) -> int:
         """Return which of the run's seeds a training has: alone, all have the first."""
         return training if self.shared else 0
 

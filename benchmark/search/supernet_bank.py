@@ -29,6 +29,8 @@ class SupernetBank(ModelBank):
         ValueError: An architecture is none of the space.
     """
 
+    of_blocks = False
+
     def __init__(
         self, supernets: Sequence[Supernet], architectures: Sequence[Architecture]
     ) -> None:

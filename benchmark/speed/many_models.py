@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from palimpsest.benchmark.runs.preparation import TRAINING, Prepared, prepare
+from palimpsest.benchmark.runs.preparation import TRAINING, PreparedRun, prepare
 from palimpsest.benchmark.speed.measure import Case, Stopwatch
 from palimpsest.benchmark.suites.suite import Run
 
@@ -21,7 +21,7 @@ def case(run: Run, root: Path) -> Case:
         root: The folder that holds the data sets.
     """
     method = run.spec.strategy.kind
-    banks: dict[str, tuple[Prepared, list[int]]] = {}
+    banks: dict[str, tuple[PreparedRun, list[int]]] = {}
     phases = {"after 1 model": FEW, f"after {MANY} models": MANY}
 
     def train() -> Mapping[str, float]:
@@ -40,7 +40,7 @@ def case(run: Run, root: Path) -> Case:
     return Case(run.scenario, method, "palimpsest", dict.fromkeys(phases, samples), train)
 
 
-def _trained(run: Run, root: Path, models: int) -> tuple[Prepared, list[int]]:
+def _trained(run: Run, root: Path, models: int) -> tuple[PreparedRun, list[int]]:
     """Return a bank whose first models are trained, and the remaining experiences."""
     ready = prepare(run, root)
     for experience in ready.scenario.train[:models]:

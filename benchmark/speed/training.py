@@ -31,7 +31,7 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.runs.preparation import TRAINING, Prepared, prepare, scenario_settings
+from palimpsest.benchmark.runs.preparation import TRAINING, PreparedRun, prepare, scenario_settings
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.speed.images import cropped_and_flipped, stock_images
@@ -190,7 +190,7 @@ def _tensors(experiences: list[Any]) -> Iterator[tuple[Tensor, Tensor, int]]:
         yield experience.dataset.tensors
 
 
-def _stock_streams(run: Run, ready: Prepared, root: Path) -> Any:
+def _stock_streams(run: Run, ready: PreparedRun, root: Path) -> Any:
     """The scenario's samples as a user of Avalanche would have them, in the harness's order."""
 
     def datasets(experiences: list[Any], shuffled: bool) -> list[Any]:

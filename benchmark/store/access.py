@@ -12,10 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.files.databases import BESIDE
 from palimpsest.benchmark.store.connection import Connection, connect
-
-BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite appends to a database's name for its own files, which it deletes."""
 
 AS_IT_IS = "mode=ro&immutable=1"
 AS_A_COPY = "a copy"
@@ -24,22 +22,6 @@ State = tuple[int, int, int, int, int]
 
 _TRIES = 20
 """How often a database is copied that changes meanwhile."""
-
-
-def database_beside(path: Path) -> str | None:
-    """Return the name of the database that a path would be a helper file of, by its name.
-
-    Such a name is reserved, even while SQLite does not use it.
-
-    Args:
-        path: The path; what it links to counts, too.
-    """
-    for place in (path, Path(os.path.realpath(path))):
-        for suffix in BESIDE:
-            base = place.name[: -len(suffix)]
-            if base and place.name.lower().endswith(suffix) and place.with_name(base).exists():
-                return base
-    return None
 
 
 def reading(path: Path) -> str:

@@ -19,7 +19,7 @@ STALE = 15.0
 
 
 @dataclass(frozen=True)
-class JobUnderWay:
+class ActiveJob:
     """A job that a process is carrying out.
 
     Attributes:
@@ -61,7 +61,7 @@ class SuiteProcess:
         heartbeat: When it was last seen, likewise.
         done: How many runs of its suites have ended, with those that the store had before.
         total: How many they have.
-        seconds_left: What ``TimeLeft`` estimates; ``None`` if there is no estimate yet.
+        seconds_left: What ``Eta`` estimates; ``None`` if there is no estimate yet.
         ended: When it was interrupted; ``None`` while it goes on. One that did all of its runs is
             not in the store any more.
         jobs: What it is carrying out.
@@ -76,7 +76,7 @@ class SuiteProcess:
     total: int
     seconds_left: float | None
     ended: float | None = None
-    jobs: Sequence[JobUnderWay] = ()
+    jobs: Sequence[ActiveJob] = ()
 
 
 class End(NamedTuple):
@@ -91,8 +91,8 @@ class End(NamedTuple):
     status: str
 
 
-class Claim(NamedTuple):
-    """What came of claiming runs.
+class Lease(NamedTuple):
+    """What came of asking for a lease of runs.
 
     Attributes:
         ended: How those ended that the store had then, by key.
@@ -115,7 +115,7 @@ CREATE TABLE processes (
     seconds_left      REAL,
     ended             REAL
 );
-CREATE TABLE under_way (
+CREATE TABLE active_jobs (
     process           TEXT NOT NULL,
     key               TEXT NOT NULL,
     suite             TEXT NOT NULL,
@@ -132,8 +132,8 @@ CREATE TABLE under_way (
 );
 """
 
-CLAIMS = """
-CREATE TABLE claims (
+LEASES = """
+CREATE TABLE leases (
     key               TEXT PRIMARY KEY,
     process           TEXT NOT NULL
 );
@@ -141,7 +141,7 @@ CREATE TABLE claims (
 """Which process carries out a run, before any other may."""
 
 PROCESS_COLUMNS = tuple(name for name in SuiteProcess.__annotations__ if name != "jobs")
-JOB_COLUMNS = tuple(JobUnderWay.__annotations__)
+JOB_COLUMNS = tuple(ActiveJob.__annotations__)
 
 
 def columns_of_process(process: SuiteProcess) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def columns_of_process(process: SuiteProcess) -> dict[str, Any]:
     return {name: getattr(process, name) for name in PROCESS_COLUMNS}
 
 
-def columns_of_job(process: str, job: JobUnderWay) -> dict[str, Any]:
+def columns_of_job(process: str, job: ActiveJob) -> dict[str, Any]:
     """Return what is stored for a job, by column.
 
     Args:
@@ -173,12 +173,12 @@ def processes_of(
     Raises:
         ValueError: A job is not one; names it.
     """
-    own: dict[str, list[JobUnderWay]] = {}
+    own: dict[str, list[ActiveJob]] = {}
     for process, *row in jobs:
         values = dict(zip(JOB_COLUMNS, row, strict=True))
         try:
             facts = Facts.of(parsed(values["facts"]))
-            job = JobUnderWay(**{**values, "facts": facts, "curves": parsed(values["curves"])})
+            job = ActiveJob(**{**values, "facts": facts, "curves": parsed(values["curves"])})
         except (TypeError, ValueError) as error:
             raise ValueError(f"job {values['key']!r}") from error
         own.setdefault(process, []).append(job)
@@ -190,28 +190,28 @@ def processes_of(
     return sorted(found, key=lambda process: (process.started, process.id))
 
 
-def claim_runs(
+def lease_runs(
     connection: sqlite3.Connection,
     keys: Sequence[str],
     process: str,
     lives: Callable[[str], bool],
-) -> Claim:
-    """Claim runs for a process, unless another one carries out some of them.
+) -> Lease:
+    """Lease runs for a process, unless another one carries out some of them.
 
     Args:
         connection: In a transaction that nobody else can write before it ends.
         keys: Of the runs, which are trained together.
         process: The id of the process.
-        lives: Whether another process, of which there is a claim, is still at work.
+        lives: Whether another process that has a lease is still at work.
     """
     marks = ", ".join("?" * len(keys))
     there = f"SELECT key, rowid, status FROM runs WHERE key IN ({marks})"
     ended = {key: End(row, status) for key, row, status in connection.execute(there, keys)}
-    claimed = f"SELECT DISTINCT process FROM claims WHERE key IN ({marks})"
-    holders = {holder for (holder,) in connection.execute(claimed, keys)}
+    leased = f"SELECT DISTINCT process FROM leases WHERE key IN ({marks})"
+    holders = {holder for (holder,) in connection.execute(leased, keys)}
     if any(lives(holder) for holder in holders - {process}):
-        return Claim(ended, taken=False)
+        return Lease(ended, taken=False)
     connection.executemany(
-        "INSERT OR REPLACE INTO claims VALUES (?, ?)", [(key, process) for key in keys]
+        "INSERT OR REPLACE INTO leases VALUES (?, ?)", [(key, process) for key in keys]
     )
-    return Claim(ended, taken=True)
+    return Lease(ended, taken=True)

@@ -15,14 +15,13 @@ from functools import partial
 from pathlib import Path
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.files.databases import BESIDE, database_beside
 from palimpsest.benchmark.files.untrusted import opened
 from palimpsest.benchmark.store.access import (
     AS_A_COPY,
     AS_IT_IS,
-    BESIDE,
     State,
     copied,
-    database_beside,
     is_filled,
     is_writable,
     reading,

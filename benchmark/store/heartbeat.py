@@ -20,11 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.access import require_writable
 from palimpsest.benchmark.store.active_runs import (
     STALE,
-    JobUnderWay,
+    ActiveJob,
     SuiteProcess,
     columns_of_job,
     columns_of_process,
@@ -61,7 +61,7 @@ class Heartbeat:
         self._process = SuiteProcess(
             uuid.uuid4().hex, socket.gethostname(), os.getpid(), now, now, done, total, None
         )
-        self._jobs: dict[str, JobUnderWay] = {}
+        self._jobs: dict[str, ActiveJob] = {}
         self._copied: dict[str, float] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -73,7 +73,7 @@ class Heartbeat:
         return self._process.id
 
     def __enter__(self) -> Self:
-        self._write()  # before others can meet what it claims
+        self._write()  # before others can meet its leases
         self._thread.start()
         return self
 
@@ -91,22 +91,22 @@ class Heartbeat:
             self._process = replace(self._process, ended=ended)
         self._write(remains=kind is not None)
 
-    def advanced(self, job: Job, advance: Advance, seconds_left: float | None) -> None:
+    def progressed(self, job: Job, job_progress: JobProgress, seconds_left: float | None) -> None:
         """Note how far a job is.
 
         Args:
             job: The runs.
-            advance: How far; noted at most once per writing, unless the job begins again.
+            job_progress: How far; noted at most once per writing, unless the job begins again.
             seconds_left: For everything, estimated.
         """
         run, now = job[0], self._clock()
-        if advance.fraction and now < self._copied.get(run.key, 0.0) + _SECONDS:
+        if job_progress.fraction and now < self._copied.get(run.key, 0.0) + _SECONDS:
             return
         self._copied[run.key] = now
-        copied = advance.copied()
+        copied = job_progress.copied()
         with self._lock:
             before = self._jobs.get(run.key)
-            self._jobs[run.key] = JobUnderWay(
+            self._jobs[run.key] = ActiveJob(
                 run.key,
                 run.suite,
                 run.scenario,
@@ -148,21 +148,21 @@ class Heartbeat:
             jobs = list(self._jobs.values())
         with contextlib.suppress(sqlite3.Error), self._transaction() as connection:
             mine = [process.id]
-            connection.execute("DELETE FROM under_way WHERE process = ?", mine)
+            connection.execute("DELETE FROM active_jobs WHERE process = ?", mine)
             connection.execute("DELETE FROM processes WHERE id = ?", mine)
             if not remains or process.ended is not None:
-                connection.execute("DELETE FROM claims WHERE process = ?", mine)
+                connection.execute("DELETE FROM leases WHERE process = ?", mine)
             if not remains:
                 return
             _insert(connection, "processes", columns_of_process(process))
             for job in jobs:
-                _insert(connection, "under_way", columns_of_job(process.id, job))
+                _insert(connection, "active_jobs", columns_of_job(process.id, job))
             # Those that were killed or interrupted: this process has taken over.
             connection.execute("DELETE FROM processes WHERE heartbeat < ?", [now - STALE])
             if process.ended is None:
                 connection.execute("DELETE FROM processes WHERE ended IS NOT NULL")
             gone = "process NOT IN (SELECT id FROM processes)"
-            connection.execute(f"DELETE FROM under_way WHERE {gone}")
+            connection.execute(f"DELETE FROM active_jobs WHERE {gone}")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -28,7 +28,7 @@ from palimpsest.benchmark.runs.record import (
 from palimpsest.benchmark.store.access import copy_with_log, is_filled
 from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.store.database import check_version, has_table, refuse_others
-from palimpsest.benchmark.store.unsaved_runs import Rescued, rescued
+from palimpsest.benchmark.store.unsaved_runs import UnsavedRuns, unsaved_runs
 from palimpsest.benchmark.suites.note import COLUMNS as SUITE_COLUMNS
 from palimpsest.benchmark.suites.note import SuiteNote, note_of
 
@@ -42,25 +42,25 @@ _MOST_TIMES = 1_000
 
 
 @dataclass
-class Examination:
+class IntegrityReport:
     """What a store holds.
 
     Attributes:
         records: The runs that can be read, in the order in which they were written.
         suites: What it says of suites.
         problems: What is wrong, in sentences.
-        rescued: What lies beside it.
+        unsaved: What lies beside it.
         missing: Whether there is no file, only runs beside where it was.
     """
 
     records: list[Record] = field(default_factory=list)
     suites: list[SuiteNote] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    rescued: Rescued = field(default_factory=lambda: Rescued({}, ()))
+    unsaved: UnsavedRuns = field(default_factory=lambda: UnsavedRuns({}, ()))
     missing: bool = False
 
 
-def examine(path: Path) -> Examination:
+def examine(path: Path) -> IntegrityReport:
     """Examine a store, however damaged.
 
     Args:
@@ -74,20 +74,20 @@ def examine(path: Path) -> Examination:
         raise UserError(
             f"{path}: this is an archive; 'palimpsest list runs --store {path}' reads it"
         )
-    found = Examination(rescued=rescued(path))
-    found.missing = bool(found.rescued.runs) and not os.path.lexists(path)
+    found = IntegrityReport(unsaved=unsaved_runs(path))
+    found.missing = bool(found.unsaved.runs) and not os.path.lexists(path)
     if found.missing:
-        found.problems += ["there is no store here, only runs beside it", *found.rescued.refused]
+        found.problems += ["there is no store here, only runs beside it", *found.unsaved.refused]
         return found
     refuse_others(path, write=False)
-    found.problems += found.rescued.refused
+    found.problems += found.unsaved.refused
     with _copy(path, found) as connection:
         _examine(connection, path, found)
     return found
 
 
 @contextmanager
-def _copy(path: Path, found: Examination) -> Iterator[sqlite3.Connection]:
+def _copy(path: Path, found: IntegrityReport) -> Iterator[sqlite3.Connection]:
     with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
         copy = Path(folder) / "copy.db"
         try:
@@ -102,7 +102,7 @@ def _copy(path: Path, found: Examination) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def _fill(copy: Path, found: Examination) -> None:
+def _fill(copy: Path, found: IntegrityReport) -> None:
     """Give a file that was cut off its length back."""
     with copy.open("r+b") as file:
         header = file.read(100)
@@ -116,7 +116,7 @@ def _fill(copy: Path, found: Examination) -> None:
             file.truncate(whole)
 
 
-def _examine(connection: sqlite3.Connection, path: Path, found: Examination) -> None:
+def _examine(connection: sqlite3.Connection, path: Path, found: IntegrityReport) -> None:
     try:
         check_version(connection, path)
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
@@ -147,7 +147,7 @@ def _faults(connection: sqlite3.Connection) -> list[str]:
     return faults
 
 
-def _read_runs(connection: sqlite3.Connection, found: Examination) -> None:
+def _read_runs(connection: sqlite3.Connection, found: IntegrityReport) -> None:
     try:
         there = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
     except _UNREADABLE as error:
@@ -222,7 +222,7 @@ def _last(connection: sqlite3.Connection) -> int:
     return int(pages * size // _SMALLEST_ROW)
 
 
-def _read_suites(connection: sqlite3.Connection, found: Examination) -> None:
+def _read_suites(connection: sqlite3.Connection, found: IntegrityReport) -> None:
     try:
         query = f"SELECT {', '.join(SUITE_COLUMNS)} FROM suites ORDER BY rowid"
         rows = connection.execute(query).fetchall()

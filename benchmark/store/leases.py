@@ -1,8 +1,8 @@
-"""Several processes on one store share its runs: each claims a job before it begins it.
+"""Several processes on one store share its runs: each takes a lease of a job before it begins it.
 
-A claim is in the store, and lasts as long as the process that made it, see ``pulse.py``; a clock
-that jumps ends no claim. A process with nothing left to claim waits for the others, and takes over
-what they leave.
+A lease is in the store, and lasts as long as its process is alive (``liveness.py``); a clock that
+jumps ends no lease. A process with nothing left to take waits for the others, and takes over what
+they leave.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.executor import Jobs
 from palimpsest.benchmark.store.active_runs import End
-from palimpsest.benchmark.store.liveness import Pulses
+from palimpsest.benchmark.store.liveness import Liveness
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.store.unsaved_runs import rescued, take_in
+from palimpsest.benchmark.store.unsaved_runs import take_in, unsaved_runs
 from palimpsest.benchmark.suites.jobs import Job
 
 _PAUSE_SECONDS = 1.0
 """Between two looks at what others do."""
 
 
-class Claims:
+class Leases:
     """Hands out the jobs that no other process carries out.
 
     Args:
@@ -50,45 +50,45 @@ class Claims:
         self._idle = idle
         self._sleep = sleep
         self._before = store.ends()
-        self._pulses = Pulses(clock)
+        self._liveness = Liveness(clock)
 
     def rounds(self, jobs: Sequence[Job]) -> Iterator[Jobs]:
-        """Yield jobs that claim themselves when they are taken, until all have ended somewhere.
+        """Yield jobs that are leased when they are taken, until all have ended somewhere.
 
         Args:
             jobs: All that there is to do.
         """
         left = [*jobs]
         while left:
-            offer = _Offer(left, self.claim)
+            offer = _Offer(left, self.lease)
             yield offer
             left = self._wait(offer.refused)
 
-    def claim(self, job: Job) -> Job | None:
-        """Claim a job.
+    def lease(self, job: Job) -> Job | None:
+        """Lease a job.
 
         Returns:
             What is left of it to do, which may be nothing; ``None`` if another process does it.
         """
         try:
             with self._store.waiting(_PAUSE_SECONDS):
-                claim = self._store.claim([run.key for run in job], self._process, self._lives)
-        except UserError:  # what cannot be claimed may be done twice, but no hour is wasted
+                lease = self._store.lease([run.key for run in job], self._process, self._lives)
+        except UserError:  # what cannot be leased may be done twice, but no hour is wasted
             return job
-        rest = self._rest(job, claim.ended)
-        return rest if claim.taken or not rest else None
+        rest = self._rest(job, lease.ended)
+        return rest if lease.taken or not rest else None
 
     def _wait(self, refused: Sequence[Job]) -> list[Job]:
         """Wait for the others; return what is left as soon as there is something to take over."""
         left = [*refused]
         while left:
-            beside = rescued(self._store.path)
+            beside = unsaved_runs(self._store.path)
             if beside.runs:
                 with contextlib.suppress(UserError), self._store.waiting(_PAUSE_SECONDS):
                     take_in(self._store, beside)
-            ends, claims = self._store.ends(), self._store.claims()
+            ends, leases = self._store.ends(), self._store.leases()
             left = [rest for job in left if (rest := self._rest(job, ends))]
-            if any(not self._is_claimed(job, claims) for job in left):
+            if any(not self._is_leased(job, leases) for job in left):
                 return left
             if left:
                 self._idle()
@@ -108,22 +108,22 @@ class Claims:
                 self._elsewhere(run.key)
         return tuple(run for run in job if run.key not in ended)
 
-    def _is_claimed(self, job: Job, claims: Mapping[str, str]) -> bool:
-        holders = {claims[run.key] for run in job if run.key in claims}
+    def _is_leased(self, job: Job, leases: Mapping[str, str]) -> bool:
+        holders = {leases[run.key] for run in job if run.key in leases}
         return any(self._lives(holder) for holder in holders)
 
     def _lives(self, process: str) -> bool:
         """Whether a process is still at work."""
-        found = next((each for each in self._store.under_way() if each.id == process), None)
-        return self._pulses.lives(process, found)
+        found = next((each for each in self._store.active_processes() if each.id == process), None)
+        return self._liveness.lives(process, found)
 
 
 class _Offer:
-    """Jobs of which each is claimed when it is taken; those that others carry out are left out."""
+    """Jobs that are leased when they are taken; those that others carry out are left out."""
 
-    def __init__(self, jobs: Sequence[Job], claim: Callable[[Job], Job | None]) -> None:
+    def __init__(self, jobs: Sequence[Job], lease: Callable[[Job], Job | None]) -> None:
         self._jobs = jobs
-        self._claim = claim
+        self._lease = lease
         self.refused: list[Job] = []
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class _Offer:
 
     def __iter__(self) -> Iterator[Job]:
         for job in self._jobs:
-            rest = self._claim(job)
+            rest = self._lease(job)
             if rest is None:
                 self.refused.append(job)
             elif rest:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from palimpsest.benchmark.store.active_runs import STALE, SuiteProcess
 
 
-class Pulses:
+class Liveness:
     """Sees by their heartbeats which processes live.
 
     Clocks need not agree and may jump: what counts is whether a heartbeat changes, within

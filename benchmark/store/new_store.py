@@ -8,7 +8,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.store.access import BESIDE
+from palimpsest.benchmark.files.databases import BESIDE
 from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.suites.note import SuiteNote
 

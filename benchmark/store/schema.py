@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 
-from palimpsest.benchmark.store.active_runs import CLAIMS
-from palimpsest.benchmark.store.active_runs import TABLES as UNDER_WAY
+from palimpsest.benchmark.store.active_runs import LEASES
+from palimpsest.benchmark.store.active_runs import TABLES as ACTIVE
 
 SCHEMA_VERSION = 1
 
-TABLES = ("runs", "suites", "processes", "under_way", "claims")
+TABLES = ("runs", "suites", "processes", "active_jobs", "leases")
 
 _SCHEMA = f"""
 CREATE TABLE runs (
@@ -43,7 +43,7 @@ CREATE TABLE suites (
     scenarios         TEXT NOT NULL,
     strategies        TEXT NOT NULL
 );
-{UNDER_WAY}{CLAIMS}"""
+{ACTIVE}{LEASES}"""
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -28,11 +28,11 @@ from palimpsest.benchmark.store.access import left_open
 from palimpsest.benchmark.store.active_runs import (
     JOB_COLUMNS,
     PROCESS_COLUMNS,
-    Claim,
+    ActiveJob,
     End,
-    JobUnderWay,
+    Lease,
     SuiteProcess,
-    claim_runs,
+    lease_runs,
     processes_of,
 )
 from palimpsest.benchmark.store.connection import PATIENCE
@@ -46,7 +46,7 @@ from palimpsest.benchmark.suites.note import COLUMNS as SUITE_COLUMNS
 from palimpsest.benchmark.suites.note import SuiteNote, note_of
 from palimpsest.benchmark.suites.note import columns_of as columns_of_suite
 
-__all__ = ["JobUnderWay", "Record", "Store", "SuiteNote", "SuiteProcess"]
+__all__ = ["ActiveJob", "Record", "Store", "SuiteNote", "SuiteProcess"]
 
 _Row = TypeVar("_Row")
 
@@ -171,19 +171,19 @@ class Store:
         """
         return self._fresh(self._read_suites)
 
-    def claim(self, keys: Sequence[str], process: str, lives: Callable[[str], bool]) -> Claim:
-        """Claim runs for a process, unless another one carries out some of them.
+    def lease(self, keys: Sequence[str], process: str, lives: Callable[[str], bool]) -> Lease:
+        """Lease runs for a process, unless another one carries out some of them.
 
         Args:
             keys: Of the runs, which are trained together.
             process: The id of the process.
-            lives: Whether another process, of which there is a claim, is still at work.
+            lives: Whether another process that has a lease is still at work.
 
         Raises:
             UserError: It cannot be written (a full disk, a lock).
         """
-        with self._without_the_disk(), self._writing("a run cannot be claimed"):
-            return claim_runs(self._file.connection, keys, process, lives)
+        with self._without_the_disk(), self._writing("a run cannot be leased"):
+            return lease_runs(self._file.connection, keys, process, lives)
 
     @contextlib.contextmanager
     def _without_the_disk(self) -> Iterator[None]:
@@ -212,9 +212,9 @@ class Store:
         rows = self._fresh(lambda: self._rows("SELECT key, rowid, status FROM runs"))
         return {key: End(row, status) for key, row, status in rows}
 
-    def claims(self) -> dict[str, str]:
-        """Return the id of the process that has claimed a run, by the run's key."""
-        return dict(self._fresh(lambda: self._rows("SELECT key, process FROM claims")))
+    def leases(self) -> dict[str, str]:
+        """Return the id of the process that has a lease of a run, by the run's key."""
+        return dict(self._fresh(lambda: self._rows("SELECT key, process FROM leases")))
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every stored run by its key."""
@@ -227,13 +227,13 @@ class Store:
         )
         return dict(self._fresh(lambda: self._rows(query)))
 
-    def under_way(self) -> list[SuiteProcess]:
+    def active_processes(self) -> list[SuiteProcess]:
         """Return the processes that carry out suites, the oldest first.
 
         Raises:
             UserError: The file is damaged.
         """
-        return self._fresh(self._read_under_way)
+        return self._fresh(self._read_active)
 
     def latest(self) -> tuple[int, object]:
         """Return how many runs there are, and something that changes whenever one has ended.
@@ -283,7 +283,7 @@ class Store:
         self._file.connection.execute(
             f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})", [*row.values()]
         )
-        self._file.connection.execute("DELETE FROM claims WHERE key = ?", [record.key])
+        self._file.connection.execute("DELETE FROM leases WHERE key = ?", [record.key])
 
     def _insert_suite(self, note: SuiteNote) -> None:
         row = columns_of_suite(note)
@@ -336,11 +336,11 @@ class Store:
                     f"{self.path}: {what} (suite {values['name']!r}); {advice}"
                 ) from error
 
-    def _read_under_way(self) -> Iterator[SuiteProcess]:
+    def _read_active(self) -> Iterator[SuiteProcess]:
         try:
             yield from processes_of(
                 self._rows(f"SELECT {', '.join(PROCESS_COLUMNS)} FROM processes"),
-                self._rows(f"SELECT process, {', '.join(JOB_COLUMNS)} FROM under_way"),
+                self._rows(f"SELECT process, {', '.join(JOB_COLUMNS)} FROM active_jobs"),
             )
         except ValueError as error:
             what, advice = DAMAGED

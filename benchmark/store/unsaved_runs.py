@@ -9,33 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_state_path
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.slurm.job_folder import abandoned_results
-from palimpsest.benchmark.files.untrusted import content, parsed
-from palimpsest.benchmark.files.writing import Kind, Output, write_files
-from palimpsest.benchmark.runs.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of
+from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.runs.record_files import read_run, write_run
 from palimpsest.benchmark.store.store import Store
-
-_MARK = "palimpsest.rescued"
-_VERSION = 1
-_KIND = Kind("run", re.compile(re.escape(f'{{"{_MARK}"').encode()))
-_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Rescued:
+class UnsavedRuns:
     """What lies beside a store.
 
     Attributes:
@@ -47,7 +38,7 @@ class Rescued:
     refused: tuple[str, ...]
 
 
-def rescue(store: Path, record: Record) -> Path:
+def save_beside(store: Path, record: Record) -> Path:
     """Write a run that a store does not take into a file: whole, or not at all.
 
     Args:
@@ -76,19 +67,7 @@ def rescue(store: Path, record: Record) -> Path:
     raise UserError("; ".join(reasons))
 
 
-def write_run(folder: Path, record: Record) -> None:
-    """Write a run into a folder as ``KEY.json``, whole or not at all.
-
-    Raises:
-        UserError: It cannot be written.
-    """
-    values = columns_of(record)
-    values |= {name: json.loads(values[name]) for name in JSON_COLUMNS}
-    text = json.dumps({_MARK: _VERSION, "run": values}, allow_nan=False)
-    write_files([Output(folder / f"{record.key}.json", text.encode(), _KIND)])
-
-
-def rescued(store: Path) -> Rescued:
+def unsaved_runs(store: Path) -> UnsavedRuns:
     """Return the runs that are beside a store, those of the user's own folders included.
 
     Nothing is changed. A file that holds no run, or one that its key does not fit, is refused.
@@ -114,15 +93,15 @@ def rescued(store: Path) -> Rescued:
                 refused.append(f"{path}: this file cannot be read ({error.strerror})")
             except ValueError as error:
                 refused.append(f"{path}: not a rescued run, so it is left there ({error})")
-    return Rescued(runs, tuple(refused))
+    return UnsavedRuns(runs, tuple(refused))
 
 
-def take_in(store: Store, found: Rescued) -> int:
+def take_in(store: Store, found: UnsavedRuns) -> int:
     """Move rescued runs into their store; what the store has already is kept.
 
     Args:
         store: Open for writing.
-        found: What ``rescued`` returned for it.
+        found: What ``unsaved_runs`` returned for it.
 
     Returns:
         How many runs are new in the store.
@@ -176,32 +155,3 @@ def _check_own(folder: Path, store: Path) -> None:
 
 def _is_beside(folder: Path, store: Path) -> bool:
     return folder.parent == Path(os.path.realpath(store)).parent
-
-
-def read_run(path: Path) -> Record:
-    """Read what ``write_run`` wrote.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is not one; says why.
-    """
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError("it is not a file of a run")
-    data = parsed(content(path))
-    if not isinstance(data, dict) or _MARK not in data:
-        raise ValueError("another program wrote it")
-    if data[_MARK] != _VERSION:
-        raise ValueError(f"it is of version {data[_MARK]!r}, expected {_VERSION}")
-    return _checked(data.get("run"))
-
-
-def _checked(values: Any) -> Record:
-    if not isinstance(values, dict):
-        raise ValueError("it holds no run")
-    if values.keys() != {*COLUMNS}:
-        raise ValueError("fields of the run are missing, or there are others")
-    record = record_of(values)
-    columns_of(record)
-    if record.key != record.spec.key():
-        raise ValueError("its key does not fit its settings")
-    return record

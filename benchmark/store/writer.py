@@ -16,7 +16,7 @@ from typing import Self
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.store.unsaved_runs import rescue, rescued, take_in
+from palimpsest.benchmark.store.unsaved_runs import save_beside, take_in, unsaved_runs
 
 HOLD_SECONDS = 60.0
 """How long a run is held in memory before it is written beside the store."""
@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 10.0
 """From one try to the next."""
 
 
-class Saving:
+class RunWriter:
     """Writes runs into a store from entry to exit.
 
     At the exit, what is still held is written: into the store if it takes it within the time, or
@@ -132,7 +132,7 @@ class Saving:
         """Write beside the store what has been held for some seconds."""
         while self._held and self._clock() >= self._held[0][0] + after:
             try:
-                folder = rescue(self._store.path, self._held[0][1])
+                folder = save_beside(self._store.path, self._held[0][1])
             except UserError as error:
                 if not self._nowhere:
                     self._tell(f"no run can be written anywhere, so they stay in memory ({error})")
@@ -146,7 +146,7 @@ class Saving:
     def _take_in(self) -> None:
         """Take in what was rescued meanwhile, if the store takes runs again."""
         with contextlib.suppress(UserError), self._store.waiting(_WAIT_SECONDS):
-            take_in(self._store, rescued(self._store.path))
+            take_in(self._store, unsaved_runs(self._store.path))
             self._folders.clear()
 
     def _conclusion(self) -> str:

@@ -22,8 +22,8 @@ from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS
 from palimpsest.benchmark.models.choice import PLAIN, Network
 from palimpsest.benchmark.models.registry import NETWORKS, PREFIXES
 from palimpsest.benchmark.plugins import load_files, load_packages
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes import checked as checked_probes
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
 from palimpsest.benchmark.suites.file import Source, read_source
@@ -169,7 +169,7 @@ def _checked(source: Source) -> Suite:
         seeds=seeds_of(file.seeds, source),
         scenarios={n: _scenario(n, entry or {}, source) for n, entry in file.scenarios.items()},
         strategies={n: _strategy(n, entry or {}, source) for n, entry in file.strategies.items()},
-        probes=checked_probes(file.probes, source),
+        probes=checked_probes(file.probes, source.error),
         source=source,
         resources=validated(Resources, file.resources or {}, source, ("resources",)),
     )

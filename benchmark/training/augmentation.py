@@ -197,18 +197,14 @@ class Augmentation(SupervisedPlugin):
         super().__init__()
         self._settings = settings
         self._seed = seed
-        self._training = 0
         self._generator = torch.Generator()
         self._scale: Scale | None = None
         self._black: Tensor | None = None
 
-    def before_training_exp(
-        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
-    ) -> None:
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Start the numbers of this training."""
-        experience = strategy.experience
-        self._training = experience.current_experience if visit is None else visit
-        self._generator.manual_seed(derive(self._seed, "augmentation", 2 * self._training))
+        experience, training = strategy.experience, strategy.step_clock.training
+        self._generator.manual_seed(derive(self._seed, "augmentation", 2 * training))
         self._scale = Scale.of(experience.dataset.samples[0])
         self._black = _black_by_label(experience, self._scale.black)
 
@@ -245,7 +241,7 @@ class Augmentation(SupervisedPlugin):
         if self._settings.importance == "plain" or samples is None:
             return
         assert self._scale is not None
-        seed = derive(self._seed, "augmentation", 2 * self._training + 1)
+        seed = derive(self._seed, "augmentation", 2 * strategy.step_clock.training + 1)
         x = _Changed(samples[0], self._settings, self._scale, seed)
         strategy.adapted_dataset = copy.copy(strategy.adapted_dataset)
         strategy.adapted_dataset.samples = (x, *samples[1:])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 
+from palimpsest.benchmark.training.clock import StepClock
 from palimpsest.benchmark.training.evaluation import evaluate
 from palimpsest.strategies.base.diverged import DivergedError
 
@@ -27,20 +27,18 @@ class Warmup(SupervisedPlugin):
         super().__init__()
         self._lengths = list(steps)
         self._length = 0
-        self._step = 0
         self._full: list[float] = []
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Start again."""
-        self._step = 0
-        self._length = self._lengths[strategy.experience.current_experience]
+        self._length = self._lengths[strategy.step_clock.model]
         self._full = [group["lr"] for group in strategy.optimizer.param_groups]
 
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Set the step's learning rate."""
-        if self._step < self._length:
-            self._scale(strategy, (self._step + 1) / self._length)
-        self._step += 1
+        step = strategy.step_clock.step
+        if step < self._length:
+            self._scale(strategy, (step + 1) / self._length)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Restore the full rate, also if training ended before the warm-up did."""
@@ -54,9 +52,8 @@ class Warmup(SupervisedPlugin):
 class ClipGradient(SupervisedPlugin):
     """Scale the gradient down where it is too long, by torch's ``clip_grad_norm_``.
 
-    It comes before the strategy under test: strategies observe the loss's gradient as it is
-    (``after_backward``), it is clipped, and then they add a penalty's gradient (``before_update``).
-    If a strategy asks for it (``clipped_with_loss``), it comes after it: then the sum is clipped.
+    Strategies observe the loss's gradient as it is (``after_backward``), it is clipped, and then
+    they add a penalty's gradient (``before_update``).
 
     Args:
         norm: The largest Euclidean norm over all parameters.
@@ -71,32 +68,17 @@ class ClipGradient(SupervisedPlugin):
         nn.utils.clip_grad_norm_(strategy.model.parameters(), self._norm)
 
 
+class ClipPenalisedGradient(ClipGradient):
+    """The same, of the sum of the loss's gradient and what the strategy has added to it."""
+
+
 class StepLimit(SupervisedPlugin):
-    """Stop an Avalanche strategy, which counts epochs, after a number of steps.
-
-    Args:
-        steps: Optimizer steps of each call of ``train``.
-    """
-
-    def __init__(self, steps: Sequence[int]) -> None:
-        super().__init__()
-        self._limits = list(steps)
-        self._trained = 0
-        self._step = 0
-
-    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Start to count."""
-        self._step = 0
+    """Stop an Avalanche strategy, which counts epochs, at the limit of its step clock."""
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Count, and stop at the limit."""
-        self._step += 1
-        if self._step >= self._limits[self._trained]:
+        """Stop at the limit."""
+        if strategy.step_clock.step >= strategy.step_clock.limit:
             strategy.stop_training()
-
-    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Go on to the next model's limit."""
-        self._trained += 1
 
 
 class Watch(SupervisedPlugin):
@@ -104,32 +86,18 @@ class Watch(SupervisedPlugin):
 
     Args:
         progress: Called with the fraction of the training of all models that is done.
-        steps: Optimizer steps of each training: of each model, or of each visit.
         every: Steps between two reports (each waits for the device).
-
-    Attributes:
-        step: How many steps the model being trained has done.
     """
 
-    def __init__(
-        self, progress: Callable[[float], None], steps: Sequence[int], every: int = 50
-    ) -> None:
+    def __init__(self, progress: Callable[[float], None], every: int = 50) -> None:
         super().__init__()
         self._progress = progress
-        self._ends = [0, *accumulate(steps)]
         self._every = every
-        self.step = 0
-        self._before = 0
-        self._visit: int | None = None
         self._loss: Tensor | None = None
+        self._largest: Tensor | None = None
 
-    def before_training_exp(
-        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
-    ) -> None:
-        """Start to sum the losses of a model."""
-        self.step, self._visit = 0, visit
-        training = strategy.experience.current_experience if visit is None else visit
-        self._before = self._ends[training]
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Start to sum the losses of a training."""
         self._loss = torch.zeros(1, device=strategy.device)
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -138,20 +106,47 @@ class Watch(SupervisedPlugin):
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Check the sum every ``every`` steps."""
-        self.step += 1
-        done = self._before + self.step
+        clock = strategy.step_clock
         # Visits may be shorter than ``every``.
-        if (self.step if self._visit is None else done) % self._every == 0:
+        if (clock.step if clock.visit is None else clock.total) % self._every == 0:
             self._check_loss(strategy)
-            self._progress(min(1.0, done / self._ends[-1]))
+            self._progress(clock.fraction)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Check the sum and the parameters."""
         self.require_finite(strategy)
         self._loss = None
 
+    def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Forget earlier outputs."""
+        self._largest = None
+
+    def after_eval_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note the largest output of the evaluation."""
+        # NaN wins; -inf in the place of a class that is left out does not.
+        largest = strategy.mb_output.max()
+        before = largest if self._largest is None else self._largest
+        self._largest = torch.maximum(before, largest)
+
+    def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Refuse outputs of which the largest one means nothing.
+
+        Raises:
+            DivergedError: One is NaN or infinite.
+        """
+        if self._largest is None or self._largest.isfinite():
+            return
+        told = f"outputs of model {strategy.experience.current_experience + 1} are NaN or infinite"
+        clock = strategy.step_clock
+        if clock.model is None:
+            raise DivergedError(f"{told} before any training; look at its network")
+        raise DivergedError(
+            f"{told} after step {clock.step} of model {clock.model + 1}; a smaller learning rate, "
+            "strength or scale may help"
+        )
+
     @property
-    def under_way(self) -> bool:
+    def is_training(self) -> bool:
         """Whether a training has begun and not ended."""
         return self._loss is not None
 
@@ -165,19 +160,20 @@ class Watch(SupervisedPlugin):
         for name, parameter in strategy.model.named_parameters():
             if not parameter.isfinite().all():
                 raise DivergedError(
-                    f"parameter {name} is NaN or infinite after {self._where(strategy)}"
+                    f"parameter {name} is NaN or infinite after {_where(strategy.step_clock)}"
                 )
 
     def _check_loss(self, strategy: Any) -> None:
         if self._loss is not None and not self._loss.isfinite().all():
             raise DivergedError(
-                f"the loss became NaN or infinite by {self._where(strategy)}; a smaller learning "
-                "rate or strength, or application: proximal, may help"
+                f"the loss became NaN or infinite by {_where(strategy.step_clock)}; a smaller "
+                "learning rate or strength, or application: proximal, may help"
             )
 
-    def _where(self, strategy: Any) -> str:
-        visit = "" if self._visit is None else f" in visit {self._visit}"
-        return f"step {self.step} of model {strategy.experience.current_experience + 1}{visit}"
+
+def _where(clock: StepClock) -> str:
+    visit = "" if clock.visit is None else f" in visit {clock.visit}"
+    return f"step {clock.step} of model {(clock.model or 0) + 1}{visit}"
 
 
 class StopAtTarget(SupervisedPlugin):
@@ -199,7 +195,7 @@ class StopAtTarget(SupervisedPlugin):
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Measure after every step of a model that has a target."""
-        model = strategy.experience.current_experience
+        model = strategy.step_clock.model
         target = self._targets[model]
         if target is not None:
             reached = evaluate(strategy, [self._validation[model]], **self._arguments)[0]

@@ -17,7 +17,6 @@ from avalanche.training.plugins import SupervisedPlugin
 from palimpsest.benchmark.randomness.generators import own_numbers
 from palimpsest.benchmark.scenarios.scenario import OfOutputs, right_class
 from palimpsest.benchmark.scenarios.settings.scenario import Curve
-from palimpsest.strategies.base.diverged import DivergedError
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.network import modes_kept
 
@@ -43,16 +42,6 @@ class AccuracyMeter(SupervisedPlugin):
         self.seconds = 0.0
         self._right: torch.Tensor | int = 0
         self._total = 0
-        self._largest: torch.Tensor | None = None
-        self._trained, self._step = 0, 0
-
-    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note which model is trained, for messages."""
-        self._trained, self._step = strategy.experience.current_experience + 1, 0
-
-    def after_training_iteration(self, *_: Any, **__: Any) -> None:
-        """Count its steps, likewise."""
-        self._step += 1
 
     def before_eval(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Forget earlier evaluations."""
@@ -60,32 +49,16 @@ class AccuracyMeter(SupervisedPlugin):
 
     def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Start to count."""
-        self._right, self._total, self._largest = 0, 0, None
+        self._right, self._total = 0, 0
 
     def after_eval_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Count a batch."""
         found = self._found(strategy.mb_output, strategy.mb_y)
         self._right = self._right + found.sum()
         self._total += found.numel()
-        # NaN wins; -inf in the place of a class that is left out does not.
-        largest = strategy.mb_output.max()
-        before = largest if self._largest is None else self._largest
-        self._largest = torch.maximum(before, largest)
 
     def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note the experience's accuracy.
-
-        Raises:
-            DivergedError: An output is NaN or infinite, so that the largest one means nothing.
-        """
-        if self._largest is not None and not self._largest.isfinite():
-            told = f"outputs of model {strategy.experience.current_experience + 1} are NaN or "
-            if not self._trained:
-                raise DivergedError(f"{told}infinite before any training; look at its network")
-            raise DivergedError(
-                f"{told}infinite after step {self._step} of model {self._trained}; a smaller "
-                "learning rate, strength or scale may help"
-            )
+        """Note the experience's accuracy."""
         self.accuracies.append(int(self._right) / self._total)
 
 
@@ -161,28 +134,20 @@ class CurveRecorder(SupervisedPlugin):
         self._schedule = schedule
         self._test = test
         self._measure_accuracies = measure
-        self._step = 0
         self.curves: list[dict[str, Any]] = []
-        self._adopted: tuple[dict[str, Any], int] | None = None
+        self._adopted: dict[str, Any] | None = None
 
-    def adopt(self, curve: dict[str, Any], steps: int) -> None:
-        """Take the next model's curve from elsewhere, in place of measuring it.
-
-        Args:
-            curve: All of it, as the store keeps it.
-            steps: Optimizer steps that the model has done.
-        """
-        self._adopted = curve, steps
+    def adopt(self, curve: dict[str, Any]) -> None:
+        """Take the next model's curve from elsewhere, as the store keeps it."""
+        self._adopted = curve
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Begin the curve of a model, unless it is known."""
         if self._adopted is not None:
-            curve, self._step = self._adopted
-            self.curves.append(curve)
+            self.curves.append(self._adopted)
             self._adopted = None
             return
-        self._step = 0
-        model = strategy.experience.current_experience
+        model = strategy.step_clock.model
         self.curves.append(
             {"model": model, "steps": [], "accuracy": [[] for _ in range(model + 1)]}
         )
@@ -190,18 +155,18 @@ class CurveRecorder(SupervisedPlugin):
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Measure when it is time."""
-        self._step += 1
-        if self._step <= self._schedule.first or self._step % self._schedule.every == 0:
+        step = strategy.step_clock.step
+        if step <= self._schedule.first or step % self._schedule.every == 0:
             self._measure(strategy)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Measure the end."""
-        if self.curves[-1]["steps"][-1] != self._step:
+        if self.curves[-1]["steps"][-1] != strategy.step_clock.step:
             self._measure(strategy)
 
     def _measure(self, strategy: Any) -> None:
         curve = self.curves[-1]
-        curve["steps"].append(self._step)
+        curve["steps"].append(strategy.step_clock.step)
         accuracies = self._measure_accuracies(strategy, self._test[: curve["model"] + 1])
         for values, accuracy in zip(curve["accuracy"], accuracies, strict=True):
             values.append(accuracy)

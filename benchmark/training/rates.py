@@ -61,27 +61,21 @@ class LearningRates(SupervisedPlugin):
 
     Each training (a model, a visit of one, or all at once) has a schedule of its own, over as many
     steps as that training may take. Rates are set before a step, so that all plugins see that
-    step's own. Afterwards the full rates are back. Comes after ``Warmup`` and after a strategy that
-    brings its own optimizer.
+    step's own. Afterwards the full rates are back.
 
     Args:
         schedules: Of each model.
         warmups: Steps of each model's warm-up.
-        steps: Optimizer steps of each training, in order, at most.
     """
 
     def __init__(
         self,
         schedules: Sequence[LearningRateSchedule],
         warmups: Sequence[int],
-        steps: Sequence[int],
     ) -> None:
         super().__init__()
         self._schedules = list(schedules)
         self._warmups = list(warmups)
-        self._limits = list(steps)
-        self._trained = 0
-        self._step = 0
         self._warmup = 0
         self._length = 0
         self._model = 0
@@ -90,16 +84,16 @@ class LearningRates(SupervisedPlugin):
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the full rates; the schedule begins with the first step after the warm-up."""
-        self._model = strategy.experience.current_experience
+        clock = strategy.step_clock
+        self._model = clock.model
         self._warmup = self._warmups[self._model]
-        limit = self._limits[self._trained]
-        self._length = length(self._schedules[self._model], limit, self._warmup)
-        self._step, self._scheduler = 0, None
+        self._length = length(self._schedules[self._model], clock.limit, self._warmup)
+        self._scheduler = None
         self._full = [_copied(group["lr"]) for group in strategy.optimizer.param_groups]
 
     def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Set the step's learning rate."""
-        done, self._step = self._step - self._warmup, self._step + 1
+        done = strategy.step_clock.step - self._warmup
         if done < 0 or not self._length or done > self._length:
             return
         if self._scheduler is None:
@@ -109,7 +103,6 @@ class LearningRates(SupervisedPlugin):
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Restore the full rates."""
-        self._trained += 1
         self._scheduler = None
         for group, full in zip(strategy.optimizer.param_groups, self._full, strict=True):
             group["lr"] = full
@@ -140,7 +133,7 @@ class LearningRates(SupervisedPlugin):
         return made
 
 
-_STATE = ("_trained", "_step", "_warmup", "_length", "_model", "_full")
+_STATE = ("_warmup", "_length", "_model", "_full")
 
 
 def _move(scheduler: lr_scheduler.LRScheduler) -> None:

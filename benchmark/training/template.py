@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from palimpsest.benchmark.data.formats.pixels import Inputs
 from palimpsest.benchmark.randomness.generators import seed_generators
+from palimpsest.benchmark.training.clock import StepClock
 from palimpsest.strategies.base.likelihood import loss_of
 
 EVALUATION_BATCH = 512
@@ -110,7 +111,7 @@ class InMemoryTraining(SupervisedTemplate):
             (for dropout), are seeded with the first before its training and with the second after
             it, so that what a strategy draws has no effect there. Empty: they are left alone.
         device: Where model and data are.
-        plugins: The strategy under test and whatever watches it.
+        plugins: The strategy under test and whatever watches it; a ``StepClock`` comes first.
         loss: The training loss; cross-entropy by default.
         order: Gives the batches of a training, from its samples, the size of a batch and the
             training's number; by default every training shuffles its samples.
@@ -151,6 +152,7 @@ class InMemoryTraining(SupervisedTemplate):
         self._noise_seeds = list(noise_seeds)
         self._order = order
         self._evaluation_batch = evaluation_batch
+        StepClock.attach(self, steps)
 
     def make_optimizer(self, reset_optimizer_state: bool = False, **arguments: Any) -> None:
         """Hand the optimizer the model's parameters, and reset its state if asked to.
@@ -225,8 +227,7 @@ class InMemoryTraining(SupervisedTemplate):
         self,
         experience: Any,
         eval_streams: Any = None,
-        instead: Callable[[nn.Module, torch.optim.Optimizer], None] | None = None,
-        visit: int | None = None,
+        instead: Callable[[nn.Module, torch.optim.Optimizer], int] | None = None,
         **arguments: Any,
     ) -> None:
         """Train on an experience.
@@ -235,19 +236,18 @@ class InMemoryTraining(SupervisedTemplate):
             experience: What to train on.
             eval_streams: Passed on to Avalanche.
             instead: Replaces the training (in a run that takes a model over): leaves the model and
-                its optimizer as the training would. The plugins see one step in which the trained
-                parameters have a gradient of zero, and nothing moves.
-            visit: The visit whose seeds to take, in place of the experience's own.
+                its optimizer as the training would, and returns its steps. The plugins see one
+                step in which the trained parameters have a gradient of zero, and nothing moves.
             **arguments: Passed on to Avalanche and all plugins.
         """
-        i = self.experience.current_experience if visit is None else visit
-        before, after = self._noise_seeds[i] if self._noise_seeds else (None, None)
+        seeds = self._noise_seeds
+        before, after = seeds[self.step_clock.training] if seeds else (None, None)
         if before is not None:
             seed_generators(before)
         if instead is None:
             super()._train_exp(experience, eval_streams, **arguments)
         else:
-            instead(self.model, self.optimizer)
+            self.step_clock.step = instead(self.model, self.optimizer)
             self._after_backward(**arguments)
             self._before_update(**arguments)
         if after is not None:

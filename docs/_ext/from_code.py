@@ -20,8 +20,8 @@ from sphinx.util.docutils import SphinxDirective
 from palimpsest.benchmark.cli.printing.listings import facts
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes import PROBES, load
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.settings.text import default_text, type_text
 from palimpsest.benchmark.suites.file import shipped_suites

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from palimpsest.benchmark.store.store import JobUnderWay, Record, SuiteProcess
+from palimpsest.benchmark.store.store import ActiveJob, Record, SuiteProcess
 from palimpsest.reports.figures.drawing.colors import Identity, colors, identity
 from palimpsest.reports.html.environment import digest, environment, text_of
 from palimpsest.reports.runs.cells import Variant
@@ -99,7 +99,7 @@ def _process(
     }
 
 
-def _job(job: JobUnderWay, now: float, looks: dict[Identity, str]) -> dict[str, Any]:
+def _job(job: ActiveJob, now: float, looks: dict[Identity, str]) -> dict[str, Any]:
     variant = Variant(job.strategy, job.facts, job.strength)
     more = f" and {several(job.runs - 1, 'more run')}" if job.runs > 1 else ""
     return {

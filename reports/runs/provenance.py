@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.runs.provenance import palimpsest_version
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.runs.cells import Cell
@@ -99,7 +98,8 @@ def failures(cells: Sequence[Cell]) -> list[FailedRuns]:
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for cell in cells:
         for record in cell.failed:
-            failure = record.failure or Failure.told("no message")
+            failure = record.failure
+            assert failure is not None
             run = f"{cell.scenario}, {cell.variant.label}, seed {record.seed}"
             place = str(failure.kind), failure.message
             found.setdefault(place, []).append((run, failure.traceback))

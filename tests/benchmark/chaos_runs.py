@@ -13,10 +13,11 @@ from pathlib import Path
 import psutil
 
 from palimpsest.benchmark.executors.local import in_worker
-from palimpsest.benchmark.orchestration.loop import carry_out_plan
+from palimpsest.benchmark.executors.options import RunOptions
+from palimpsest.benchmark.orchestration.loop import run_plan
 from palimpsest.benchmark.orchestration.plan import Plan
 from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.store.unsaved_runs import rescued
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
 from palimpsest.strategies.base.catalogue import STRATEGIES
@@ -73,19 +74,17 @@ def carry_out(folder: Path, run_timeout: float | None = None) -> None:
     plan = Plan(
         runs=tuple(runs),
         todo=tuple(todo),
-        rescued=rescued(store),
-        store=store,
+        unsaved=unsaved_runs(store),
+        options=RunOptions(store=store, scratch=folder / "scratch", run_timeout=run_timeout),
         root=folder,
         workers=WORKERS,
         suites=(),
-        scratch=folder / "scratch",
-        run_timeout=run_timeout,
     )
 
     def progress(news) -> None:
         assert news.seconds_left is None or 0 <= news.seconds_left < 600, news
 
-    carry_out_plan(plan, progress)
+    run_plan(plan, progress)
 
 
 _PROGRAM = "import chaos_runs; chaos_runs.carry_out(chaos_runs.Path({folder!r}), {run_timeout!r})"

@@ -345,7 +345,7 @@ def test_the_arguments_are_part_of_the_key_and_a_run_is_carried_out(mnist, tmp_p
 def test_settings_need_neither_torch_nor_avalanche(tmp_path):
     program = (
         "import sys\n"
-        "from palimpsest.benchmark.scenarios import FAMILIES\n"
+        "from palimpsest.benchmark.plugins.families import FAMILIES\n"
         "settings = FAMILIES['avalanche'](benchmark='CORe50', arguments={'run': 1})\n"
         "settings.model_dump(mode='json'), settings.data_sets()\n"
         "assert not {'torch', 'torchvision', 'avalanche', 'numpy'} & set(sys.modules)\n"

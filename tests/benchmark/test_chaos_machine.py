@@ -22,7 +22,7 @@ from chaos_runs import MOMENTS, RUNS, WORKERS, at_work, begun, check, kill, star
 
 from palimpsest import run_suite
 from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.store.unsaved_runs import rescued
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs
 
 pytestmark = [
     pytest.mark.chaos,
@@ -198,7 +198,7 @@ def test_a_disk_that_is_full_at_any_moment_loses_no_run(
     store = place / "runs.db"
     resize(random.choice([random.randrange(4, 100), random.randrange(100, 250)]) if seed else 160)
     code, told = palimpsest(tmp_path, store)
-    known = records(store) | {run.key: run for run in rescued(store).runs.values()}
+    known = records(store) | {run.key: run for run in unsaved_runs(store).runs.values()}
     if code:
         assert code == 2, told
         assert str(store) in told
@@ -211,7 +211,7 @@ def test_a_disk_that_is_full_at_any_moment_loses_no_run(
         key: run.started for key, run in known.items()
     }
     assert {key: run.accuracy_matrix for key, run in found.items()} == undisturbed
-    assert not rescued(store).runs
+    assert not unsaved_runs(store).runs
 
 
 def records(path: Path) -> dict[str, Record]:

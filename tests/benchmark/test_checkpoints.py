@@ -225,7 +225,9 @@ def interrupted(monkeypatch, job, folder, every=4, after=1, **options):
                 job,
                 Path("/nowhere"),
                 options.get("scratch"),
-                lambda advance: said.append(advance.message) if advance.message else None,
+                lambda job_progress: (
+                    said.append(job_progress.message) if job_progress.message else None
+                ),
                 Checkpoints(folder, every, options.get("seconds", 60.0)),
             )
         except Killed:
@@ -489,7 +491,9 @@ def goes_on(run, wanted):
     (record,) = execute_job(
         (run,),
         Path("/nowhere"),
-        progress=lambda advance: said.append(advance.message) if advance.message else None,
+        progress=lambda job_progress: (
+            said.append(job_progress.message) if job_progress.message else None
+        ),
         checkpoints=wanted,
     )
     assert numbers(record) == numbers(execute_job((run,), Path("/nowhere"))[0])

@@ -13,7 +13,7 @@ import pytest
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.stopping import Stopped, stopped_by_signals
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS
-from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import Curve
 from palimpsest.benchmark.settings.text import default_text

@@ -10,8 +10,8 @@ from torch import nn
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
-from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
 from palimpsest.benchmark.training.control import ClipGradient
+from palimpsest.benchmark.training.loss import smoothed
 from palimpsest.benchmark.training.template import Batches, InMemoryTraining
 from palimpsest.strategies import L2, SI
 

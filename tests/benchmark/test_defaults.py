@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.suites.suite import RESULTS_VERSION
 from palimpsest.strategies.base.catalogue import STRATEGIES
 

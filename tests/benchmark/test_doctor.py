@@ -8,7 +8,7 @@ import pytest
 from test_access import a_run
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.store import unsaved_runs as rescue
+from palimpsest.benchmark.store import unsaved_runs as beside
 from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.store.store import Store, SuiteNote
 
@@ -100,13 +100,13 @@ def test_a_row_that_cannot_be_parsed_is_named_and_the_others_are_saved(damaged, 
 
 def test_runs_beside_it_are_saved_with_the_others(damaged, whole, capsys):
     damaged(whole[: len(whole) // 2])
-    rescue.rescue(Path("runs.db"), RUNS[29])
+    beside.save_beside(Path("runs.db"), RUNS[29])
     assert 29 in saved()
     assert "1 rescued run;" in capsys.readouterr().out
 
 
 def test_runs_that_lie_only_beside_it_are_told_and_saved(damaged, capsys):
-    rescue.rescue(Path("runs.db"), RUNS[29])
+    beside.save_beside(Path("runs.db"), RUNS[29])
     assert doctor() == doctor("--save", "new.db") == 1
     said = capsys.readouterr().out
     assert "runs.db: missing; 0 runs" in said

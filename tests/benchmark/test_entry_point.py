@@ -18,6 +18,7 @@ import palimpsest.reports
 import palimpsest.strategies
 from palimpsest import UserError, load_suite, open_store, run_suite
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.results.results import Results
@@ -162,16 +163,18 @@ def test_a_run_that_never_ends_is_ended(ends, tmp_path):
     (record,) = run_suite(suite, store=tmp_path / "e.db", workers=1, run_timeout=0.5)
     assert record.error == "it took longer than 0.5 s (--run-timeout)"
     assert record.failure.kind is FailureKind.TIMED_OUT
-    assert [run.key for run in make_plan([suite], tmp_path / "e.db").todo] == [record.key]
+    assert [run.key for run in make_plan([suite], RunOptions(store=tmp_path / "e.db")).todo] == [
+        record.key
+    ]
 
 
 def test_there_are_no_more_workers_than_runs_like_those_of_the_store_have_room(done, tmp_path):
     suite = load_suite(SUITE, seeds=[7, 8])
-    assert make_plan([suite], done[0].path).why_workers == "one per processor"
+    assert make_plan([suite], RunOptions(store=done[0].path)).why_workers == "one per processor"
     shutil.copy(done[0].path, tmp_path / "much.db")
     with sqlite3.connect(tmp_path / "much.db") as connection:
         connection.execute("UPDATE runs SET peak_memory = 7 * 1000 * 1000 * 1000 * 1000")
-    plan = make_plan([suite], tmp_path / "much.db")
+    plan = make_plan([suite], RunOptions(store=tmp_path / "much.db"))
     assert plan.workers == 1
     assert "not fit into memory: a run has needed 7000.0 GB" in plan.why_workers
 
@@ -212,7 +215,7 @@ def test_what_is_under_way_is_in_the_store_until_it_has_ended(tmp_path):
 
     def look(news):
         with Store(tmp_path / "w.db") as store:
-            seen.append((news, store.under_way()))
+            seen.append((news, store.active_processes()))
         time.sleep(0.05)
 
     suite = load_suite(SUITE, strategies=["finetune"], seeds=2)
@@ -221,7 +224,7 @@ def test_what_is_under_way_is_in_the_store_until_it_has_ended(tmp_path):
     assert (process.pid, process.total, news.done) == (os.getpid(), 2, 2)
     assert news.seconds_left == 0
     with Store(tmp_path / "w.db") as store:
-        assert store.under_way() == []
+        assert store.active_processes() == []
 
 
 def test_a_part_of_a_suite_is_returned_alone(done):

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.orchestration.estimate import Durations, Kind, estimate
-from palimpsest.benchmark.orchestration.eta import TimeLeft
+from palimpsest.benchmark.orchestration.eta import Eta
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.runs.first_model.order import first_models_first
 from palimpsest.benchmark.store.store import Record, Store
@@ -32,7 +33,7 @@ def make(folder, **changes):
     }
     for scenario in suite["scenarios"].values():
         scenario |= changes
-    return make_plan([load_suite(suite)], folder / "x.db", root=folder)
+    return make_plan([load_suite(suite)], RunOptions(store=folder / "x.db", data_root=folder))
 
 
 @pytest.fixture
@@ -132,7 +133,8 @@ def test_dry_run_trains_nothing_to_say_how_long(tmp_path, capsys, monkeypatch):
     expected = "1 of 1 runs to do with 1 worker: not known before the first runs\n"
     assert dry().endswith(expected)
     (run,) = make_plan(
-        [load_suite("quick", seeds="2", strategies=["finetune"])], store, root=tmp_path
+        [load_suite("quick", seeds="2", strategies=["finetune"])],
+        RunOptions(store=store, data_root=tmp_path),
     ).todo[1:]
     with Store(store, create=True) as opened:
         opened.put(done(run, 84.0))
@@ -163,15 +165,15 @@ def going(plan):
 
         def __init__(self):
             self.runs = [run for run in plan.todo if run.scenario == "a"]
-            self.left = TimeLeft(self.runs, (), lambda: Going.now)
+            self.left = Eta(self.runs, (), lambda: Going.now)
 
         def run(self, strategy, seed=0):
             (found,) = (r for r in self.runs if (r.strategy, r.seed) == (strategy, seed))
             return found
 
-        def advanced(self, now, fraction, *run):
+        def progressed(self, now, fraction, *run):
             Going.now = now
-            self.left.advanced((self.run(*run),), fraction)
+            self.left.progressed((self.run(*run),), fraction)
 
         def ended(self, now, seconds, *run):
             Going.now = now
@@ -182,38 +184,38 @@ def going(plan):
 
 def test_time_left_is_not_known_before_the_first_steps(going):
     assert going.left.seconds is None
-    going.advanced(5.0, 0.0, "finetune")
+    going.progressed(5.0, 0.0, "finetune")
     assert going.left.seconds is None
-    going.advanced(7.0, 0.1, "finetune")
+    going.progressed(7.0, 0.1, "finetune")
     assert going.left.seconds is None, "loading took 2 s, but how long are steps?"
-    going.advanced(8.0, 0.2, "finetune")
+    going.progressed(8.0, 0.2, "finetune")
     whole = 2 + 10 * 1.0  # what came before the first steps is not repeated for each of them
     assert going.left.seconds == pytest.approx((7 + 0.8) * whole)
 
 
 def test_time_left_is_that_of_the_strategies_that_are_left(going):
     for at, (strategy, seconds) in enumerate({"finetune": 1, "ewc": 1, "si": 1, "lwf": 96}.items()):
-        going.advanced(at, 0.0, strategy)
+        going.progressed(at, 0.0, strategy)
         going.ended(at + seconds, seconds, strategy)
     assert going.left.seconds == pytest.approx(99.0), "the second seed as the first"
-    going.advanced(100.0, 0.0, "lwf", 1)
+    going.progressed(100.0, 0.0, "lwf", 1)
     going.ended(196.0, 96, "lwf", 1)
     assert going.left.seconds == pytest.approx(3.0, rel=0.01)
 
 
 def test_a_slow_strategy_under_way_tells_its_own_time(going):
-    going.advanced(0.0, 0.0, "finetune")
+    going.progressed(0.0, 0.0, "finetune")
     going.ended(1.0, 1.0, "finetune")
-    going.advanced(1.0, 0.0, "lwf")
-    going.advanced(1.0, 0.01, "lwf")
-    going.advanced(11.0, 0.11, "lwf")
+    going.progressed(1.0, 0.0, "lwf")
+    going.progressed(1.0, 0.01, "lwf")
+    going.progressed(11.0, 0.11, "lwf")
     assert going.left.seconds == pytest.approx(100 * 1.89 + 5 * 1.0)
 
 
 def test_time_left_counts_the_workers_and_those_of_other_processes(going):
     """Two runs at a time here, and two were done elsewhere meanwhile."""
     for name in ("finetune", "ewc"):
-        going.advanced(0.0, 0.0, name)
+        going.progressed(0.0, 0.0, name)
     for name in ("finetune", "ewc"):
         going.ended(10.0, 10.0, name)
     assert going.left.seconds == pytest.approx(6 * 10 / 2)
@@ -232,11 +234,11 @@ def test_a_process_that_waits_for_another_one_is_told_its_pace(going):
 def test_the_last_run_is_not_shared(going):
     for seed in (0, 1):
         for name in NAMES:
-            going.advanced(0.0, 0.0, name, seed)
+            going.progressed(0.0, 0.0, name, seed)
     for seed in (0, 1):
         for name in NAMES[: -seed or None]:
             going.ended(10.0, 10.0, name, seed)
-    going.advanced(10.0, 0.5, "lwf", 1)
+    going.progressed(10.0, 0.5, "lwf", 1)
     assert going.left.seconds == pytest.approx(5.0)
     going.ended(15.0, 15.0, "lwf", 1)
     assert going.left.seconds == 0
@@ -245,26 +247,26 @@ def test_the_last_run_is_not_shared(going):
 def test_a_job_that_begins_again_counts_again(plan):
     now = [0.0]
     pair = tuple(run for run in plan.todo if (run.scenario, run.strategy) == ("a", "si"))
-    left = TimeLeft(pair, (), lambda: now[0])
-    left.advanced(pair, 0.0)
-    left.advanced(pair, 0.1)
+    left = Eta(pair, (), lambda: now[0])
+    left.progressed(pair, 0.0)
+    left.progressed(pair, 0.1)
     now[0] = 10.0
-    left.advanced(pair, 0.6)
+    left.progressed(pair, 0.6)
     assert left.seconds == pytest.approx(8.0)
-    left.advanced(pair[:1], 0.0)  # its process died: run by run
+    left.progressed(pair[:1], 0.0)  # its process died: run by run
     now[0] = 20.0
     left.ended(done(pair[0], 10.0))
     assert left.seconds > 0
-    left.advanced(pair[1:], 0.0)
+    left.progressed(pair[1:], 0.0)
     left.ended(done(pair[1], 10.0))
     assert left.seconds == 0
 
 
 def test_a_scenario_of_which_nothing_is_known_has_no_time(plan):
     now = [0.0]
-    left = TimeLeft(plan.todo, finished(plan)[:1], lambda: now[0])
+    left = Eta(plan.todo, finished(plan)[:1], lambda: now[0])
     first = next(run for run in plan.todo if run.scenario == "a")
-    left.advanced((first,), 0.0)
+    left.progressed((first,), 0.0)
     now[0] = 5.0
     assert left.seconds is None
     left.ended(done(next(run for run in plan.todo if run.scenario == "b"), 1.0))

@@ -22,9 +22,9 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.executors.executor import Lost
 from palimpsest.benchmark.executors.in_process import InProcess
 from palimpsest.benchmark.executors.local.workers import WorkerProcesses
-from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.plugins import load_files
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.suites.jobs import jobs_of
 from palimpsest.benchmark.suites.loading import load_suite
 
@@ -102,7 +102,7 @@ class Elsewhere:
                 yield from (Lost(job, "gone") for job in jobs)
                 return
             for job, records in zip(jobs, pickle.loads(files[1].read_bytes()), strict=True):
-                report(job, Advance(1.0, records[0].curves))
+                report(job, JobProgress(1.0, records[0].curves))
                 yield records
 
 
@@ -155,7 +155,7 @@ def outcome(runs, tmp_path_factory):
         with EXECUTORS[kind](root) as executor:
             chosen = runs[::-1] if backwards else runs
             records = list(
-                carry_out(chosen, executor, lambda job, now: told.append((job, now.copied())))
+                run_jobs(chosen, executor, lambda job, now: told.append((job, now.copied())))
             )
         return records, told
 
@@ -200,20 +200,20 @@ def test_progress_is_a_fraction_of_a_job(outcome, runs, kind):
     jobs = jobs_of(runs)
     assert told
     assert all(job in jobs for job, _ in told)
-    assert all(0 <= advance.fraction <= 1 for _, advance in told)
+    assert all(0 <= job_progress.fraction <= 1 for _, job_progress in told)
 
 
 @every
 def test_what_is_told_of_curves_is_a_beginning_of_those_recorded(outcome, kind):
     records, told = outcome(kind)
     measured = {record.key: record.curves for record in records}
-    for job, advance in told:
-        for curve, whole in zip(advance.curves, measured[job[0].key], strict=False):
+    for job, job_progress in told:
+        for curve, whole in zip(job_progress.curves, measured[job[0].key], strict=False):
             points = len(curve["steps"])
             assert curve["steps"] == whole["steps"][:points]
             assert [len(line) for line in curve["accuracy"]] == [points] * (curve["model"] + 1)
     if kind == "in process":
-        assert {len(advance.curves) for _, advance in told} >= {1, 2}
+        assert {len(job_progress.curves) for _, job_progress in told} >= {1, 2}
 
 
 @every
@@ -245,7 +245,7 @@ def test_an_interrupt_ends_what_is_under_way(runs, tmp_path, kind):
 def test_nothing_is_left_behind(runs, tmp_path, kind, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with EXECUTORS[kind](tmp_path) as executor:
-        list(carry_out(runs[:1], executor, lambda *_: None))
+        list(run_jobs(runs[:1], executor, lambda *_: None))
     assert list(tmp_path.iterdir()) == []
 
 

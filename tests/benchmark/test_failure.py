@@ -39,33 +39,17 @@ def test_the_kind_is_that_of_the_exception(error, kind):
     assert found.message == f"{type(error).__name__}: {error}"
 
 
-@pytest.mark.parametrize(
-    ("message", "kind"),
-    [
-        ("DivergedError: the loss became NaN or infinite by step 3", FailureKind.DIVERGED),
-        ("ValueError: DivergedError", FailureKind.ERROR),
-        ("MemoryError: ", FailureKind.OUT_OF_MEMORY),
-        ("OutOfMemoryError: CUDA out of memory. Tried", FailureKind.OUT_OF_MEMORY),
-        ("RuntimeError: DefaultCPUAllocator: can't allocate memory", FailureKind.OUT_OF_MEMORY),
-        ("its worker process was killed, most likely for want of memory", FailureKind.KILLED),
-        ("KeyError: 'x'", FailureKind.ERROR),
-    ],
-)
-def test_the_kind_of_an_older_stores_message(message, kind):
-    assert Failure.told(message) == Failure.read({}, message) == Failure(kind, message, "")
-
-
 def test_it_comes_back_from_json():
     found = caught(KeyError("x"))
-    assert Failure.read(found.to_json(), "whatever") == found
+    assert Failure.read(found.to_json()) == found
 
 
 @pytest.mark.parametrize(
-    "data", [{"kind": "error"}, {"kind": "odd", "message": "", "traceback": ""}]
+    "data", [{}, {"kind": "error"}, {"kind": "odd", "message": "", "traceback": ""}]
 )
 def test_another_shape_is_refused(data):
     with pytest.raises(ValueError, match=r"failure|odd"):
-        Failure.read(data, None)
+        Failure.read(data)
 
 
 def test_files_are_named_from_where_they_are_imported(tmp_path, monkeypatch):

@@ -429,7 +429,7 @@ def full(*_, **__):
 
 
 @pytest.mark.parametrize(
-    "patched", ["storage.checksum", "holder._digest", "holder._surroundings", "storage.torch.save"]
+    "patched", ["storage.checksum", "saver._digest", "saver._surroundings", "storage.torch.save"]
 )
 def test_a_first_model_that_cannot_be_kept_harms_no_run(
     make_runs, root, scratch, monkeypatch, patched

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store import heartbeat as module
 from palimpsest.benchmark.store.active_runs import STALE
 from palimpsest.benchmark.store.heartbeat import Heartbeat
@@ -58,12 +58,12 @@ def clock(monkeypatch):
 def told(store):
     """What another process reads."""
     with Store(store.path) as reader:
-        return reader.under_way()
+        return reader.active_processes()
 
 
 def test_a_job_is_there_from_its_start_to_its_end(store, clock):
     with Heartbeat(store.path, 2, 5, clock) as heart:
-        heart.advanced((a_run("one", 10.0), a_run("two")), Advance(0.25, CURVES), 40.0)
+        heart.progressed((a_run("one", 10.0), a_run("two")), JobProgress(0.25, CURVES), 40.0)
         heart._write()
         (process,) = told(store)
         assert (process.pid, process.done, process.total) == (os.getpid(), 2, 5)
@@ -74,7 +74,7 @@ def test_a_job_is_there_from_its_start_to_its_end(store, clock):
         assert (job.runs, job.fraction, job.curves) == (2, 0.25, CURVES)
 
         clock.now += 7
-        heart.advanced((a_run("one", 10.0), a_run("two")), Advance(0.5), 30.0)
+        heart.progressed((a_run("one", 10.0), a_run("two")), JobProgress(0.5), 30.0)
         heart._write()
         (process,) = told(store)
         assert (process.heartbeat, process.jobs[0].started) == (1_007.0, 1_000.0)
@@ -89,7 +89,7 @@ def test_a_job_is_there_from_its_start_to_its_end(store, clock):
 
 def test_a_process_that_was_interrupted_stays_until_the_next_one_begins(store, clock):
     with pytest.raises(KeyboardInterrupt), Heartbeat(store.path, 2, 5, clock) as heart:
-        heart.advanced((a_run(),), Advance(0.25), None)
+        heart.progressed((a_run(),), JobProgress(0.25), None)
         raise KeyboardInterrupt
     (process,) = told(store)
     assert (process.ended, process.done, process.jobs) == (1_000.0, 2, ())
@@ -100,18 +100,18 @@ def test_a_process_that_was_interrupted_stays_until_the_next_one_begins(store, c
 
 def test_processes_share_a_store_and_take_away_those_that_were_killed(store, clock):
     killed = Heartbeat(store.path, 0, 5, clock)
-    killed.advanced((a_run(),), Advance(0.25), None)
+    killed.progressed((a_run(),), JobProgress(0.25), None)
     killed._write()
     clock.now += STALE / 2
     with Heartbeat(store.path, 0, 5, clock) as heart:
-        heart.advanced((a_run(),), Advance(0.75), None)
+        heart.progressed((a_run(),), JobProgress(0.75), None)
         heart._write()
         assert [p.jobs[0].fraction for p in told(store)] == [0.25, 0.75]
         clock.now += STALE / 2 + 1
         heart._write()
         assert [p.jobs[0].fraction for p in told(store)] == [0.75]
     connection = sqlite3.connect(store.path)
-    assert connection.execute("SELECT count(*) FROM under_way").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM active_jobs").fetchone() == (0,)
     connection.close()
 
 
@@ -132,10 +132,10 @@ def test_a_locked_store_is_left_out_and_fails_nothing(store, clock, monkeypatch)
 PROGRAM = """\
 import sys, time
 from pathlib import Path
-from test_heartbeat import Advance, CURVES, Heartbeat, Store, a_run
+from test_heartbeat import JobProgress, CURVES, Heartbeat, Store, a_run
 with Store(Path(sys.argv[1]), create=True) as store:
     with Heartbeat(store.path, 1, 4) as heart:
-        heart.advanced((a_run(),), Advance(0.25, CURVES), 9.0)
+        heart.progressed((a_run(),), JobProgress(0.25, CURVES), 9.0)
         time.sleep(120)
 """
 
@@ -152,8 +152,8 @@ def test_what_was_killed_stays_with_an_old_heartbeat(tmp_path):
         program.send_signal(signal.SIGKILL)
         program.wait()
     with Store(path) as store:
-        (process,) = store.under_way()
-        assert store.under_way() == [process]  # nobody renews it
+        (process,) = store.active_processes()
+        assert store.active_processes() == [process]  # nobody renews it
     assert (process.pid, process.ended, len(process.jobs)) == (program.pid, None, 1)
     assert abs(time.time() - process.heartbeat) < 60
 
@@ -161,7 +161,7 @@ def test_what_was_killed_stays_with_an_old_heartbeat(tmp_path):
 def jobs(path):
     try:
         with Store(path) as store:
-            return [job for process in store.under_way() for job in process.jobs]
+            return [job for process in store.active_processes() for job in process.jobs]
     except Exception:  # the tables are just being made
         return []
 

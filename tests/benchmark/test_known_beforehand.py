@@ -3,6 +3,7 @@
 import pytest
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.runs.runner import execute_job
@@ -18,7 +19,7 @@ def planned(tmp_path, scenario, strategy=None):
         "scenarios": {"s": SMALL | scenario},
         "strategies": {"x": strategy or {"strategy": "finetune"}},
     }
-    return make_plan([load_suite(suite)], tmp_path / "x.db", root=tmp_path)
+    return make_plan([load_suite(suite)], RunOptions(store=tmp_path / "x.db", data_root=tmp_path))
 
 
 def optimizer(**settings):

@@ -4,6 +4,7 @@ import pytest
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.runs.runner import execute_job
@@ -69,7 +70,7 @@ def planned(tmp_path, scenario, strategy):
         "scenarios": {"s": {"family": "two_models", "data": "digits", "steps": 2} | scenario},
         "strategies": {"other": {"strategy": "finetune"}, "x": strategy},
     }
-    return make_plan([load_suite(suite)], tmp_path / "x.db", root=tmp_path)
+    return make_plan([load_suite(suite)], RunOptions(store=tmp_path / "x.db", data_root=tmp_path))
 
 
 def refusal(tmp_path, scenario, strategy):

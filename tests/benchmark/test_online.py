@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.runs.preparation import scenario_settings
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.checking import check_training
 from palimpsest.benchmark.scenarios.families.split import Split
 from palimpsest.benchmark.scenarios.families.two_models import TwoModels

@@ -10,6 +10,7 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop, RoleDecay
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.training.clock import StepClock
 from palimpsest.benchmark.training.control import Warmup
 from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.training.template import Batches, InMemoryTraining
@@ -330,6 +331,7 @@ def test_stock_avalanche_is_given_each_models_optimizer(make_run, tmp_path):
         device="cpu",
         plugins=[See(both, keep=False), Warmup([2, 0])],
     )
+    StepClock.attach(strategy, [2, 2])
     for experience in ready.scenario.train:
         strategy.train(experience, eval_streams=[], reset_optimizer_state=True, pin_memory=False)
     assert seen == ["RMSprop", "SGD"]

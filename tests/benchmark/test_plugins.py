@@ -11,8 +11,8 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.plugins import load_again, load_files, load_metrics, load_packages, loaded
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.source import MODULE_PREFIX
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.runs.suite_text import suite_files

@@ -156,7 +156,7 @@ def test_an_update_rule_of_the_strategys_own_has_it_too():
             return torch.optim.Adam(parameters, lr=0.01)
 
     rates = Rates()
-    train_linear([Own(), LearningRates([Linear()] * 2, [0, 0], [4, 4]), rates], 4)
+    train_linear([Own(), LearningRates([Linear()] * 2, [0, 0]), rates], 4)
     assert rates.rates == [pytest.approx([0.01, 0.0075, 0.005, 0.0025])] * 2
 
 
@@ -292,7 +292,7 @@ def test_a_penalty_follows_the_rate_of_the_step(application, momentum, schedule)
     plugins = [
         Given(strength=strength, application=application),
         Warmup([warmup] * 2),
-        LearningRates([schedule] * 2, [warmup] * 2, [steps] * 2),
+        LearningRates([schedule] * 2, [warmup] * 2),
     ]
     start, parts, found = train_linear(plugins, steps, momentum)
     make = {
@@ -353,7 +353,7 @@ def test_the_full_quadratic_follows_the_rate_of_the_step():
     parts = [(torch.randn(20, 4, dtype=torch.float64), torch.arange(20) % 3) for _ in range(2)]
     plugin = WPLSchur(strength=50.0, private="fixed")
     before, after = Steps(), Steps()
-    rates = LearningRates([Cosine(final=0.1)] * 2, [0, 0], [8, 8])
+    rates = LearningRates([Cosine(final=0.1)] * 2, [0, 0])
     training = InMemoryTraining(
         model=bank,
         optimizer=torch.optim.SGD(bank.parameters(), lr=0.5),

@@ -21,7 +21,7 @@ from test_executors import outcome, runs  # noqa: F401  # fixtures
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.in_process import InProcess
-from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.executors.scratch import WithScratch
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
@@ -91,7 +91,7 @@ def long_runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("long")
     chosen = tuple(load_suite(LONG).runs("cpu", root))
     with InProcess(root) as executor:
-        return chosen, contract.numbers(carry_out(chosen, executor, lambda *_: None))
+        return chosen, contract.numbers(run_jobs(chosen, executor, lambda *_: None))
 
 
 def make_images(folder):
@@ -114,7 +114,7 @@ def while_under_way(executor, chosen, damage, jobs=1):
             done.set()
             damage(job[0].key)
 
-    records = list(carry_out(chosen, executor, report))
+    records = list(run_jobs(chosen, executor, report))
     assert done.is_set()
     return records, told
 
@@ -162,7 +162,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(ray_executor, long_runs, tmp_p
         ray_executor(tmp_path, checkpoints=checkpoints) as executor,
         contract.once_saved(checkpoints, kill),
     ):
-        records = list(carry_out(chosen, executor, lambda _, now: said.append(now.message)))
+        records = list(run_jobs(chosen, executor, lambda _, now: said.append(now.message)))
     assert killed
     assert contract.numbers(records) == expected
     assert any("goes on from" in text for text in said)
@@ -185,7 +185,7 @@ def test_the_runs_of_a_node_that_goes_away_are_done_on_another(
 def test_a_run_that_takes_too_long_is_ended_and_not_tried_again(ray_executor, long_runs, tmp_path):
     (run, *_), _ = long_runs
     with ray_executor(tmp_path, run_timeout=0.7) as executor:
-        (record,) = carry_out([run], executor, lambda *_: None)
+        (record,) = run_jobs([run], executor, lambda *_: None)
     assert record.failure.kind is FailureKind.TIMED_OUT
     assert "longer than 0.7 s" in record.error
 
@@ -201,7 +201,7 @@ def test_a_run_that_is_lost_each_time_fails_and_says_why(ray_executor, long_runs
 def test_an_error_of_the_caller_ends_what_is_under_way(ray_executor, long_runs, tmp_path):
     chosen, _ = long_runs
     with pytest.raises(ZeroDivisionError), ray_executor(tmp_path) as executor:
-        for _ in carry_out(chosen, executor, lambda *_: None):
+        for _ in run_jobs(chosen, executor, lambda *_: None):
             raise ZeroDivisionError
     limit = time.monotonic() + 30
     while any("ray::palimpsest" in command_of(place) for place in Path("/proc").glob("[0-9]*")):
@@ -234,10 +234,10 @@ def test_data_that_a_node_does_not_have_is_sent_there_once(ray_executor, tmp_pat
     )
     chosen = suite.runs("cpu", images.parent)
     with InProcess(images.parent) as executor:
-        expected = contract.numbers(carry_out(chosen, executor, lambda *_: None))
+        expected = contract.numbers(run_jobs(chosen, executor, lambda *_: None))
     with ray_executor(images.parent, scratch=tmp_path) as executor:
         executor._setting = replace(executor._setting, root=tmp_path / "elsewhere")
-        records = list(carry_out(chosen, executor, lambda *_: None))
+        records = list(run_jobs(chosen, executor, lambda *_: None))
         places = list(tmp_path.glob("palimpsest-scratch-ray-*/data"))
         assert 1 <= len(places) <= 2  # one on each node that carried out runs
         here = sorted(path.relative_to(images.parent) for path in images.rglob("*.png"))
@@ -266,7 +266,7 @@ def test_a_suite_runs_on_a_cluster_as_it_does_here(cluster, tmp_path):
     )
     assert contract.numbers(results) == contract.numbers(here)
     with Store(tmp_path / "a.db") as store:
-        assert store.under_way() == []
+        assert store.active_processes() == []
 
 
 @pytest.fixture

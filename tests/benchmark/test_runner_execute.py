@@ -260,7 +260,7 @@ def test_progress_is_reported(make_runs, root):
     (run,) = make_runs({"finetune": {}}, TWO | {"steps": 100, "curve": {"every": 0}})
     seen = []
     execute(run, root, progress=seen.append)
-    fractions = [advance.fraction for advance in seen]
+    fractions = [job_progress.fraction for job_progress in seen]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from palimpsest.benchmark.data.formats.images import load
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.scenarios.families.model_sequence import ModelSequence
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.families.rotated import Rotated

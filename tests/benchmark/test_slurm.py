@@ -17,12 +17,13 @@ from test_executors import outcome, runs  # noqa: F401  # fixtures
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.in_process import InProcess
-from palimpsest.benchmark.executors.run_jobs import carry_out
-from palimpsest.benchmark.executors.slurm.job_folder import Exchange, exchange_folder
+from palimpsest.benchmark.executors.run_jobs import run_jobs
+from palimpsest.benchmark.executors.slurm.job_folder import JobFolder, job_folders
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.store.unsaved_runs import rescued, write_run
+from palimpsest.benchmark.runs.record_files import write_run
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.spec import Spec
@@ -96,7 +97,7 @@ def test_what_every_executor_promises(executor, promise, request):
 def test_the_run_of_a_killed_task_goes_on_in_another(executor, tmp_path):
     chosen = tuple(load_suite(LONG).runs("cpu", tmp_path))
     with InProcess(tmp_path) as here:
-        expected = contract.numbers(carry_out(chosen, here, lambda *_: None))
+        expected = contract.numbers(run_jobs(chosen, here, lambda *_: None))
     checkpoints = Checkpoints(tmp_path / "runs.db.checkpoints", 50)
     killed, said = [], []
 
@@ -107,12 +108,12 @@ def test_the_run_of_a_killed_task_goes_on_in_another(executor, tmp_path):
 
     made = executor[0](tmp_path, checkpoints=checkpoints)
     with made, contract.once_saved(checkpoints, kill):
-        records = list(carry_out(chosen, made, lambda _, now: said.append(now.message)))
+        records = list(run_jobs(chosen, made, lambda _, now: said.append(now.message)))
     assert killed
     assert len(records) == len(chosen)
     assert contract.numbers(records) == expected
     assert any("goes on from" in text for text in said)
-    assert not exchange_folder(made.store).exists()
+    assert not job_folders(made.store).exists()
 
 
 def tasks_of(store):
@@ -121,7 +122,7 @@ def tasks_of(store):
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (place / "cmdline").read_text().split("\0")
-            if "submitit.core._submit" in words and str(exchange_folder(store)) in " ".join(words):
+            if "submitit.core._submit" in words and str(job_folders(store)) in " ".join(words):
                 found.append((int(place.name), words[0]))
     return [number for number, program in found if Path(program).name.startswith("python")]
 
@@ -130,7 +131,7 @@ def tasks_of(store):
 def test_a_run_that_takes_too_long_is_ended_and_not_tried_again(executor, tmp_path):
     (run, *_) = load_suite(LONG).runs("cpu", tmp_path)
     with executor[0](tmp_path, run_timeout=0.3) as made:
-        (record,) = carry_out([run], made, lambda *_: None)
+        (record,) = run_jobs([run], made, lambda *_: None)
     assert record.failure.kind is FailureKind.TIMED_OUT
     assert "longer than 0.3 s" in record.error
 
@@ -152,19 +153,19 @@ def test_the_runs_of_a_killed_suite_are_taken_in_and_not_done_again(tmp_path):
     store = tmp_path / "runs.db"
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = Exchange(exchange_folder(store) / "1")
+    left = JobFolder(job_folders(store) / "1")
     left.make(None)
     with InProcess(tmp_path) as here:
-        (record,) = carry_out(chosen[:1], here, lambda *_: None)
+        (record,) = run_jobs(chosen[:1], here, lambda *_: None)
     write_run(left.results, record)
-    assert rescued(store).runs == {}  # this process is there
+    assert unsaved_runs(store).runs == {}  # this process is there
     owner = json.loads((left.folder / "owner").read_text()) | {"pid": dead.pid}
     (left.folder / "owner").write_text(json.dumps(owner))
     told = []
     results = run_suite(tiny, store=store, workers=0, progress=lambda news: told.append(news.job))
     assert sorted(run.key for run in results) == sorted(run.key for run in chosen)
     assert {job[0].key for job in told} == {chosen[1].key}
-    assert rescued(store).runs == {}
+    assert unsaved_runs(store).runs == {}
 
 
 @WITH_SLURM
@@ -176,7 +177,7 @@ def test_what_slurm_does_not_take_is_told(slurm, tmp_path):
     made = SlurmArrays(tmp_path, store, 1, parameters=nowhere)
     with made, pytest.raises(UserError, match=r"does not take the job array: .*partition"):
         list(made.execute([(run,)], lambda *_: None))
-    assert not exchange_folder(store).exists()
+    assert not job_folders(store).exists()
 
 
 @WITH_SLURM
@@ -190,8 +191,8 @@ def test_what_no_node_has_is_told(slurm, tmp_path):
         pytest.raises(UserError, match=r"never start these runs \(PartitionConfig\)|not take"),
         made,
     ):
-        list(carry_out(chosen, made, lambda *_: None))
-    assert not exchange_folder(made.store).exists()
+        list(run_jobs(chosen, made, lambda *_: None))
+    assert not job_folders(made.store).exists()
 
 
 def test_without_slurm_it_is_refused(monkeypatch, tmp_path):

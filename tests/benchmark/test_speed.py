@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.cli.commands.speed import SpeedOptions, _cases
+from palimpsest.benchmark.cli.commands.speed import SpeedCommand, _cases
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.runs.failure import DivergedError
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
@@ -322,7 +322,9 @@ def test_the_command_prints_a_table_and_tells_what_it_measures(monkeypatch, tmp_
 
 
 def test_workloads_on_images_that_are_not_there_are_left_out_and_named(tmp_path, capsys):
-    found = _cases(SpeedOptions(1, TINY, tmp_path, "cpu", as_json=True), tmp_path)
+    found = _cases(
+        SpeedCommand(repeats=1, settings=TINY, data_root=tmp_path, as_json=True), tmp_path
+    )
     assert not {each.workload for each in found} & {"images_cnn", "images_resnet"}
     assert capsys.readouterr().err.startswith(
         "images_cnn and images_resnet are left out: there is no"
@@ -342,7 +344,7 @@ def test_a_wrong_setting_is_a_sentence(tmp_path, capsys):
 @pytest.mark.parametrize("method", ["ewc", "wpl", "si"])
 def test_memory_does_not_grow_with_the_models_that_share(method, root):
     ready = prepare(run_of("many_models", method, root), root)
-    plugin = ready.strategy.plugins[0]
+    plugin = ready.plugin
     trunk = [n for n, _ in ready.scenario.model.named_parameters() if "trunk" in n]
 
     def held():

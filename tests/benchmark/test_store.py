@@ -369,7 +369,7 @@ def test_runs_that_are_no_table_are_no_store(tmp_path, other, create):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["DROP TABLE claims", "ALTER TABLE runs DROP COLUMN facts"])
+@pytest.mark.parametrize("change", ["DROP TABLE leases", "ALTER TABLE runs DROP COLUMN facts"])
 def test_a_store_has_all_tables_and_columns(tmp_path, change):
     path = tmp_path / "other.db"
     Store(path, create=True).close()
@@ -421,7 +421,7 @@ WAITING = {
     "a run": lambda store: store.put(record()),
     "a suite": lambda store: store.put_suite(SuiteNote("s", "", (), ())),
     "runs": lambda store: store.put_all([record()], []),
-    "a claim": lambda store: store.claim(["key"], "me", lambda process: False),
+    "a lease": lambda store: store.lease(["key"], "me", lambda process: False),
     "opening": lambda store: Store(store.path, create=True),
 }
 

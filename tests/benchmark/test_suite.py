@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.suites.file import shipped_suites
 from palimpsest.benchmark.suites.loading import load_suite, load_suites
 

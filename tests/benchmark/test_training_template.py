@@ -14,6 +14,7 @@ from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import Curve
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.training.clock import StepClock
 from palimpsest.benchmark.training.control import (
     DivergedError,
     StepLimit,
@@ -253,7 +254,7 @@ class Waits(TorchDispatchMode):
 def test_a_step_waits_for_no_number(streams, plugin):
     def waits(steps):
         plugins = [plugin()] if plugin else []
-        watch = Watch(lambda fraction: None, [steps, steps])
+        watch = Watch(lambda fraction: None)
         strategy = in_memory(make_model(), [*plugins, watch], steps=[steps, steps])
         with Waits() as counter:
             train(strategy, streams["train"])
@@ -397,14 +398,14 @@ class Poison(SupervisedPlugin):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_its_step_and_model(streams):
-    watch = Watch(lambda _: None, [12, 12], every=5)
+    watch = Watch(lambda _: None, every=5)
     strategy = in_memory(make_model(), [Poison("loss", 7), watch])
     with pytest.raises(DivergedError, match="step 10 of model 2"):
         train(strategy, streams["train"])
 
 
 def test_a_parameter_that_is_not_finite_ends_the_run_with_its_name(streams):
-    watch = Watch(lambda _: None, [12, 12], every=5)
+    watch = Watch(lambda _: None, every=5)
     strategy = in_memory(make_model(), [Poison("parameter", 11), watch])
     with pytest.raises(DivergedError, match=r"parameter blocks\.a\.weight .* step 12 of model 2"):
         train(strategy, streams["train"])
@@ -412,7 +413,7 @@ def test_a_parameter_that_is_not_finite_ends_the_run_with_its_name(streams):
 
 def test_progress_rises_to_all(streams):
     seen = []
-    watch = Watch(seen.append, [12, 12], every=4)
+    watch = Watch(seen.append, every=4)
     train(in_memory(make_model(), [watch]), streams["train"])
     assert seen == pytest.approx([step / 24 for step in (4, 8, 12, 16, 20, 24)])
 
@@ -420,7 +421,8 @@ def test_progress_rises_to_all(streams):
 @pytest.mark.parametrize("limits", [[3, 7], [5, 5], [1, 11], [6, 10]])
 def test_step_limit_stops_stock_strategies_exactly(streams, limits):
     tape = Tape()
-    strategy = stock(make_model(), [tape, StepLimit(limits)], epochs=max(limits))
+    strategy = stock(make_model(), [tape, StepLimit()], epochs=max(limits))
+    StepClock.attach(strategy, limits)
     train(strategy, streams["train"], num_workers=0)
     assert [len(batches) for batches in tape.batches] == limits
 
@@ -439,9 +441,10 @@ def test_step_limit_stops_joint_training_exactly(streams):
         criterion=nn.CrossEntropyLoss(),
         train_mb_size=BATCH,
         train_epochs=17,
-        plugins=[count, StepLimit([17, 0])],
+        plugins=[count, StepLimit()],
         evaluator=silent_evaluator,
     )
+    StepClock.attach(strategy, [17, 0])
     strategy.train(streams["train"], eval_streams=[], num_workers=0)
     assert count.steps == 17
 

@@ -17,16 +17,17 @@ import torch
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.printing.run_listing import runs_json
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.slurm.job_folder import exchange_folder
+from palimpsest.benchmark.executors.slurm.job_folder import job_folders
 from palimpsest.benchmark.files.untrusted import MOST_LEVELS, opened, parsed
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
 from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, load, save
 from palimpsest.benchmark.runs.record import JSON_COLUMNS, columns_of
+from palimpsest.benchmark.runs.record_files import write_run
 from palimpsest.benchmark.store.archive import archive, read_runs, read_suites
 from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.store.unsaved_runs import rescued, write_run
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs
 from palimpsest.benchmark.suites.loading import load_suite
 
 SUITE = {
@@ -66,7 +67,7 @@ def read_all(path):
     """Let everything that reads a store read it; anything but ``UserError`` is a fault."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for read in (use_runs, read_suites, use_store, examine, rescued):
+        for read in (use_runs, read_suites, use_store, examine, unsaved_runs):
             try:
                 read(path)
             except UserError as error:
@@ -88,7 +89,7 @@ def use_store(path):
         opened_store.latest()
         opened_store.failed(3)
         opened_store.statuses()
-        opened_store.under_way()
+        opened_store.active_processes()
 
 
 def damaged(content, chance):
@@ -167,7 +168,7 @@ def test_no_reader_fails_on_rescued_runs_with_other_values(store, tmp_path):
         read_all(tmp_path / "runs.db")
     for text in (deep().encode(), deep("{").encode(), b'{"palimpsest.rescued": "\xff"}'):
         file.write_bytes(text)
-        assert len(rescued(tmp_path / "runs.db").refused) == 1
+        assert len(unsaved_runs(tmp_path / "runs.db").refused) == 1
 
 
 def test_no_reader_fails_on_a_damaged_checkpoint(store, tmp_path, monkeypatch):
@@ -240,7 +241,7 @@ def test_an_owner_who_is_none_is_judged_by_the_time(store, tmp_path, owner):
     import socket
 
     path = shutil.copy(store, tmp_path / "runs.db")
-    folder = exchange_folder(Path(path)) / "a"
+    folder = job_folders(Path(path)) / "a"
     (folder / "results").mkdir(parents=True)
     write_run(folder / "results", read_runs(store)[0])
     if owner == "pipe":
@@ -248,9 +249,9 @@ def test_an_owner_who_is_none_is_judged_by_the_time(store, tmp_path, owner):
     else:
         huge = json.dumps({"host": socket.gethostname(), "pid": 10**40})
         (folder / "owner").write_text(huge if owner == "huge" else owner)
-    assert not rescued(Path(path)).runs
+    assert not unsaved_runs(Path(path)).runs
     os.utime(folder / "owner", (0, 0))
-    assert len(rescued(Path(path)).runs) == 1
+    assert len(unsaved_runs(Path(path)).runs) == 1
 
 
 @pytest.mark.parametrize("name", ["runs.db", "runs.db-journal", "runs.db-wal", "runs.db-shm"])
@@ -272,7 +273,7 @@ def test_a_pipe_is_neither_checkpoint_nor_rescued_run(store, tmp_path):
     path = shutil.copy(store, tmp_path / "runs.db")
     (tmp_path / "runs.db.rescued").mkdir()
     os.mkfifo(tmp_path / "runs.db.rescued" / "a.json")
-    (refused,) = rescued(Path(path)).refused
+    (refused,) = unsaved_runs(Path(path)).refused
     assert "not a regular file" in refused
 
 

@@ -19,11 +19,11 @@ from palimpsest.benchmark.cli.report_maker import ReportMaker
 from palimpsest.benchmark.cli.watch_server import WatchServer
 from palimpsest.benchmark.results.selection import Selection
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.active_runs import STALE
 from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.store.heartbeat import Heartbeat
-from palimpsest.benchmark.store.liveness import Pulses
+from palimpsest.benchmark.store.liveness import Liveness
 from palimpsest.benchmark.store.store import Record, Store
 
 TOKEN = "a-token"
@@ -131,7 +131,7 @@ def test_news_are_what_is_under_way_and_what_failed(path):
     maker = Made()
     watched = Watched(path, maker)
     with Store(path, create=True) as store, Heartbeat(path, 2, 5) as heart:
-        heart.advanced((a_run("one", 10.0), a_run("two")), Advance(0.25, CURVES), 200.0)
+        heart.progressed((a_run("one", 10.0), a_run("two")), JobProgress(0.25, CURVES), 200.0)
         for _ in range(100):  # its own thread may be writing just now, which it skips then
             heart._write()
             told = json.loads(json.dumps(watched.news(), allow_nan=False))
@@ -161,7 +161,7 @@ def test_news_are_what_is_under_way_and_what_failed(path):
 def test_a_killed_suite_has_stopped_and_an_interrupted_one_says_so(path):
     with Store(path, create=True):
         old = Heartbeat(path, 1, 4, lambda: time.time() - STALE - 60)
-        old.advanced((a_run(),), Advance(0.5), 9.0)
+        old.progressed((a_run(),), JobProgress(0.5), 9.0)
         old._write()
         (process,) = Watched(path, Made()).news()["processes"]
         assert (process["state"], process["left"], process["jobs"]) == ("stopped", "", [])
@@ -182,7 +182,7 @@ def test_a_process_whose_clock_is_wrong_lives_as_long_as_its_heart_beats(path, m
         monkeypatch.setattr("socket.gethostname", lambda: "here")
         now = [0.0]
         watched = Watched(path, Made())
-        watched._pulses = Pulses(lambda: now[0])
+        watched._pulses = Liveness(lambda: now[0])
 
         def state():
             (process,) = watched.news()["processes"]

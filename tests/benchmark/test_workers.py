@@ -17,10 +17,10 @@ import pytest
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.local import in_worker, workers
-from palimpsest.benchmark.executors.process_exit import Death
-from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.process_exit import ProcessExit
+from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.spec import Spec
@@ -43,7 +43,7 @@ def pretend(job: Job, root: Path, scratch: Path, progress, checkpoints=None) -> 
     """Stands in for a job of one run: ends well, or ends the process it is in."""
     run = job[0]
     how = run.key.split("-")[0]
-    progress(Advance(0.5, CURVES))
+    progress(JobProgress(0.5, CURVES))
     if how == "slow":
         time.sleep(0.5)
     if how == "deadly" or (how == "once" and not (scratch / run.key).exists()):
@@ -114,7 +114,7 @@ def outcome(*names, size=2, run_timeout=None):
     told = []
     runs = [a_run(name) for name in names]
     with workers.WorkerProcesses(ROOT, size, None, run_timeout) as executor:
-        records = list(carry_out(runs, executor, lambda job, done: told.append(job[0].key)))
+        records = list(run_jobs(runs, executor, lambda job, done: told.append(job[0].key)))
     assert {*told} <= {*names}
     assert sorted(r.key for r in records) == sorted(names)
     return {record.key: record for record in records}
@@ -134,19 +134,19 @@ def test_a_run_that_kills_its_process_fails_and_the_others_are_done():
 def test_a_worker_tells_how_far_it_is_and_what_it_has_measured():
     told = []
     with workers.WorkerProcesses(ROOT, 2) as executor:
-        list(carry_out([a_run("slow")], executor, lambda *news: told.append(news)))
+        list(run_jobs([a_run("slow")], executor, lambda *news: told.append(news)))
     assert {job[0].key for job, _ in told} == {"slow"}
-    assert [advance for _, advance in told[:2]] == [Advance(0.0), Advance(0.5, CURVES)]
-    assert all(advance == told[1][1] for _, advance in told[2:])
+    assert [found for _, found in told[:2]] == [JobProgress(0.0), JobProgress(0.5, CURVES)]
+    assert all(job_progress == told[1][1] for _, job_progress in told[2:])
 
 
 def test_a_worker_tells_now_and_then_and_not_for_every_step(monkeypatch):
     now, told = [10.0], []
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    tell = in_worker.seldom(lambda advance: told.append(advance.fraction))
+    tell = in_worker.seldom(lambda job_progress: told.append(job_progress.fraction))
     for seconds in (10.0, 10.1, 10.3, 10.4):
         now[0] = seconds
-        tell(Advance(seconds))
+        tell(JobProgress(seconds))
     assert told == [10.0, 10.3]
 
 
@@ -206,20 +206,20 @@ def test_what_a_run_prints_is_not_what_the_command_prints(capfd, monkeypatch):
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (Death(-9), "killed (SIGKILL), perhaps out of memory"),
-        (Death(-9, out_of_memory=True), "killed (SIGKILL): out of memory"),
-        (Death(-15, out_of_memory=True), "signal 15 (SIGTERM)"),
-        (Death(-7), "signal 7 (SIGBUS)"),
-        (Death(-40), "signal 40 (without a name)"),
-        (Death(0), "exit status 0"),
-        (Death(None), "was lost"),
+        (ProcessExit(-9), "killed (SIGKILL), perhaps out of memory"),
+        (ProcessExit(-9, out_of_memory=True), "killed (SIGKILL): out of memory"),
+        (ProcessExit(-15, out_of_memory=True), "signal 15 (SIGTERM)"),
+        (ProcessExit(-7), "signal 7 (SIGBUS)"),
+        (ProcessExit(-40), "signal 40 (without a name)"),
+        (ProcessExit(0), "exit status 0"),
+        (ProcessExit(None), "was lost"),
     ],
 )
 def test_a_death_in_words(how, said):
     assert said in str(how)
     assert ("memory" in str(how)) is (how.code in (-9, -7))
     assert ("scratch files is full, or they were changed" in str(how)) is (how.code == -7)
-    assert (how.kind is FailureKind.OUT_OF_MEMORY) is (how == Death(-9, out_of_memory=True))
+    assert (how.kind is FailureKind.OUT_OF_MEMORY) is (how == ProcessExit(-9, out_of_memory=True))
 
 
 def test_a_run_whose_neighbour_killed_the_pool_is_tried_again():
@@ -303,11 +303,11 @@ def test_processes_of_the_user_are_left_alone():
 
 PROGRAM = """\
 import sys
-from test_workers import Path, carry_out, a_run, in_worker, serve, workers
+from test_workers import Path, run_jobs, a_run, in_worker, serve, workers
 print("the program")
 in_worker.serve, in_worker.PREPARATION = serve, "os"
 with workers.WorkerProcesses(Path("/nowhere"), 2) as executor:
-    records = list(carry_out([a_run("a"), a_run("b")], executor, lambda *_: None))
+    records = list(run_jobs([a_run("a"), a_run("b")], executor, lambda *_: None))
 print(*sorted(record.status for record in records))
 """
 
@@ -368,11 +368,11 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
     program = (
         "import signal\n"  # a shell's background, where tests may run, ignores interrupts
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from test_workers import Path, a_run, carry_out, in_worker, serve_long, workers\n"
+        "from test_workers import Path, a_run, run_jobs, in_worker, serve_long, workers\n"
         "in_worker.serve, in_worker.PREPARATION = serve_long, 'os'\n"
         f"runs, root = [a_run('a'), a_run('b')], Path({str(tmp_path)!r})\n"
         "with workers.WorkerProcesses(root, 2) as executor:\n"
-        "    list(carry_out(runs, executor, lambda *_: None))\n"
+        "    list(run_jobs(runs, executor, lambda *_: None))\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", program],

@@ -325,7 +325,7 @@ def test_a_full_disk_keeps_the_runs_that_were_stored(place, capsys, monkeypatch,
         yield replace(record([[0.5]], strategy="ewc"), key=runs[0].key)
         yield replace(record([[0.5]], strategy="si", error="x" * 100_000), key=runs[0].key)
 
-    monkeypatch.setattr("palimpsest.benchmark.orchestration.loop.carry_out", carry_out)
+    monkeypatch.setattr("palimpsest.benchmark.orchestration.loop.run_jobs", carry_out)
     with full_beyond(60_000):
         assert command("run", "small.yaml", "--store", "runs.db", "--quiet", "--hold", "0") == 2
     err = capsys.readouterr().err
@@ -475,7 +475,7 @@ def test_a_killed_run_is_read_without_a_change(unprivileged, record, arguments, 
 )
 def test_what_is_forbidden_is_said(unprivileged, capsys, monkeypatch, forbid, arguments, message):
     monkeypatch.setattr(
-        "palimpsest.benchmark.orchestration.loop.carry_out",
+        "palimpsest.benchmark.orchestration.loop.run_jobs",
         lambda *_: pytest.fail("trained in vain"),
     )
     Path("old.html").write_text(OLD_REPORT)

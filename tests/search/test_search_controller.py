@@ -163,7 +163,7 @@ def test_a_reward_is_an_accuracy_in_evaluation_mode(make_runs):
     modes = []
     bank.supernet(0).register_forward_pre_hook(lambda net, _: modes.append(net.training))
     x, y, _ = ready.scenario.validation[0].dataset.tensors
-    policy = ready.strategy.plugins[0].policy
+    policy = ready.strategy.plugins[1].policy
     policy._generator.manual_seed(0)
     bank.train()
     policy.learn(bank)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
+from palimpsest.benchmark.cli.models import ArchiveCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.files.writing import Kind, Output, check_output, write_files
@@ -16,19 +14,8 @@ from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 ARCHIVE = Kind("archive", re.compile(re.escape(MAGIC)), marked=is_marked)
 
 
-@dataclass(frozen=True)
-class ArchiveOptions:
-    """The options of ``palimpsest archive``, as the user gave them."""
-
-    stores: Sequence[Path]
-    output: Path
-
-
-def make_archive(options: ArchiveOptions) -> None:
+def make_archive(options: ArchiveCommand) -> None:
     """Write all runs of stores as one Parquet file, and print where.
-
-    Args:
-        options: As the user gave them.
 
     Raises:
         UserError: A store is missing or named twice, the stores have no runs or hold different

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from palimpsest.benchmark.cli.models import CheckCommand
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.suites.overrides import parse_assignment
@@ -18,13 +18,8 @@ if TYPE_CHECKING:
     from palimpsest.benchmark.kit.property import PropertyResult
 
 
-def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> int:
+def check_strategies(options: CheckCommand) -> int:
     """Check the properties of the strategies that a target names, and print the verdicts.
-
-    Args:
-        target: A plugin file, a strategy's name, or ``avalanche:CLASS``.
-        assignments: ``NAME=VALUE`` each, in place of default settings.
-        as_json: Print JSON in place of a table.
 
     Returns:
         The exit code: 1 if a property fails, else 0; one that is weak is a remark.
@@ -33,13 +28,13 @@ def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> 
         UserError: There is no such strategy or setting.
     """
     expected = "NAME=VALUE, for example form=online"
-    settings = dict(parse_assignment(assignment, expected) for assignment in assignments)
+    settings = dict(parse_assignment(assignment, expected) for assignment in options.settings or ())
     logging.captureWarnings(capture=True)  # of Avalanche's imports
     from palimpsest.benchmark.kit.candidate import candidates
     from palimpsest.benchmark.kit.check import check
 
-    found = {each.name: list(check(each)) for each in candidates(target, settings)}
-    if as_json:
+    found = {each.name: list(check(each)) for each in candidates(options.target, settings)}
+    if options.as_json:
         rows = [{"strategy": name, **asdict(v)} for name, own in found.items() for v in own]
         say(json.dumps(rows, indent=1))
     else:

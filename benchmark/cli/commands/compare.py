@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from palimpsest.benchmark.cli.models import CompareCommand
+from palimpsest.benchmark.cli.options import names_of
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.listings import negligible
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.metrics import METRICS, Metric
 from palimpsest.benchmark.results.run_settings import by_setting, meant
-from palimpsest.benchmark.results.selection import Selection
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.changes import Change, Outcome, StoreComparison, compare_stores
 from palimpsest.reports.runs.merge import read_notes, read_stores
@@ -33,24 +33,8 @@ _SHOWN = {Outcome.UNDETERMINED: 30, Outcome.SAME: 10, Outcome.EQUAL: 0}
 _COLORS = {Outcome.REGRESSED: "red", Outcome.IMPROVED: "green", Outcome.UNDETERMINED: "yellow"}
 
 
-@dataclass(frozen=True)
-class CompareOptions:
-    """The options of ``palimpsest compare``, as the user gave them."""
-
-    store_a: Path
-    store_b: Path | None
-    metrics: str | None
-    fail_on: str | None
-    as_json: bool
-    ignore: Sequence[str]
-    selection: Selection
-
-
-def compare(options: CompareOptions) -> int:
+def compare(options: CompareCommand) -> int:
     """Print what changed from one store to another beyond noise.
-
-    Args:
-        options: As the user gave them.
 
     Returns:
         The exit code. With ``--fail-on regression`` 1 if a number got worse beyond noise, or a
@@ -64,7 +48,7 @@ def compare(options: CompareOptions) -> int:
     metrics = _metrics(options.metrics)
     sides = _sides(options)
     (first, before), (second, after) = sides.items()
-    ignore = meant(options.ignore, [*before, *after], "--ignore")
+    ignore = meant(names_of(options.ignore) or [], [*before, *after], "--ignore")
     found = compare_stores(before, after, metrics, ignore)
     if not found.cells:
         raise UserError(
@@ -87,7 +71,7 @@ def compare(options: CompareOptions) -> int:
     return FAILED if failed else 0
 
 
-def _sides(options: CompareOptions) -> dict[str, list[Record]]:
+def _sides(options: CompareCommand) -> dict[str, list[Record]]:
     """The runs of A and of B, each with a name: two stores, or two values of a setting in one."""
     paths = [path for path in (options.store_a, options.store_b) if path is not None]
     stores, notes = read_stores(paths), read_notes(paths)
@@ -102,12 +86,13 @@ def _sides(options: CompareOptions) -> dict[str, list[Record]]:
             raise UserError(f"{path}: this store has no run of those that were chosen")
     if len(paths) == 2:
         return chosen
-    if len(options.ignore) != 1:
+    ignored = names_of(options.ignore) or []
+    if len(ignored) != 1:
         raise UserError(
             "compare: expected two stores, or one store and --ignore with the name of one setting, "
             "whose two values are compared"
         )
-    (setting,) = options.ignore
+    (setting,) = ignored
     (records,) = chosen.values()
     values = by_setting(records, setting, "--ignore")
     if len(values) != 2:

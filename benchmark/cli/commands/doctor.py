@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from palimpsest.benchmark.cli.models import DoctorCommand
 from palimpsest.benchmark.cli.printing.output import say
-from palimpsest.benchmark.store.integrity import Examination, examine
+from palimpsest.benchmark.store.integrity import IntegrityReport, examine
 from palimpsest.benchmark.store.new_store import check_new, write_new
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.wording.words import several
@@ -14,19 +13,16 @@ _MOST = 20
 """Problems that are printed; the others are counted."""
 
 
-def doctor(store: Path, save: Path | None) -> int:
+def doctor(options: DoctorCommand) -> int:
     """Say what is wrong with a store and what of it can be read; save that on request.
-
-    Args:
-        store: The results database, which is never written.
-        save: Where a new store is written with all that can be read; ``None``: nowhere.
 
     Returns:
         The exit code: 1 if anything is wrong, else 0.
 
     Raises:
-        UserError: It is no store, or there is something at ``save``; nothing is written then.
+        UserError: It is no store, or the new one cannot be made; nothing is written then.
     """
+    store, save = options.store, options.save
     if save is not None:
         check_new(save)
     found = examine(store)
@@ -34,7 +30,7 @@ def doctor(store: Path, save: Path | None) -> int:
         say(problem)
     if len(found.problems) > _MOST:
         say(f"and {several(len(found.problems) - _MOST, 'more problem')}")
-    beside = len(found.rescued.runs)
+    beside = len(found.unsaved.runs)
     runs, failed = found.records, sum(run.status == "failed" for run in found.records)
     state = "missing" if found.missing else "damaged" if found.problems else "healthy"
     say(
@@ -52,10 +48,10 @@ def doctor(store: Path, save: Path | None) -> int:
     return 1 if found.problems else 0
 
 
-def _whole(found: Examination) -> list[Record]:
+def _whole(found: IntegrityReport) -> list[Record]:
     """The runs that can be read, with those beside the store where it has none that is done."""
     runs = {run.key: run for run in found.records}
-    for run in found.rescued.runs.values():
+    for run in found.unsaved.runs.values():
         if run.key not in runs or runs[run.key].status == "failed":
             runs[run.key] = run
     return list(runs.values())

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import pandas as pd
 
+from palimpsest.benchmark.cli.models import ExportCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.files.writing import Kind, Output, check_output, write_files
 from palimpsest.benchmark.results.frame import frame
-from palimpsest.benchmark.results.selection import Selection
 from palimpsest.benchmark.store.archive import MAGIC, check_pyarrow, is_marked
 from palimpsest.reports.formats.data import csv_of, json_of, parquet_of
 from palimpsest.reports.runs.merge import merge, read_notes, read_stores
@@ -37,21 +35,8 @@ _WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
 }
 
 
-@dataclass(frozen=True)
-class ExportOptions:
-    """The options of ``palimpsest export``, as the user gave them."""
-
-    stores: Sequence[Path]
-    output: Path
-    by: str
-    selection: Selection
-
-
-def export(options: ExportOptions) -> None:
+def export(options: ExportCommand) -> None:
     """Write the runs of stores as a tidy table, as ``Results.frame`` has it, and print where.
-
-    Args:
-        options: As the user gave them.
 
     Raises:
         UserError: A store is missing or named twice, a chosen name is unknown, there are no such

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from palimpsest.benchmark.cli.models import MergeCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.store.new_store import check_new, write_new
@@ -13,17 +13,17 @@ from palimpsest.reports.runs.merge import merge, read_notes, read_stores, same_r
 from palimpsest.reports.wording.words import several
 
 
-def merge_stores(new: Path, stores: Sequence[Path]) -> None:
+def merge_stores(options: MergeCommand) -> None:
     """Write the runs of stores and archives into a new store, each once, and print where.
 
     Args:
-        new: The results database to write; nothing may be there.
-        stores: Results databases or archives.
+        options: As the user gave them; nothing may be there yet under the new name.
 
     Raises:
         UserError: A store is missing, damaged or named twice, or two hold different results of one
             run, or the new one cannot be written; nothing is written then.
     """
+    new, stores = options.new, options.stores
     check_new(new)
     runs = read_stores(stores)
     _refuse_different(runs)

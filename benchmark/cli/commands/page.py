@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
+from palimpsest.benchmark.cli.models import PageCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
 from palimpsest.reports.runs.merge import merge, read_stores
 
 
-@dataclass(frozen=True)
-class PageOptions:
-    """The options of ``palimpsest page``, as the user gave them."""
-
-    template: Path
-    stores: Sequence[Path]
-    output: Path
-
-
-def make_page(options: PageOptions) -> None:
+def make_page(options: PageCommand) -> None:
     """Fill in a template from stores, write the page and its figures, and print where.
 
     The figures go into a folder beside the page, named after it; other files there are left alone.
-
-    Args:
-        options: As the user gave them.
 
     Raises:
         UserError: A store is missing or named twice, the template asks for something that does not

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
+from palimpsest.benchmark.cli.models import PruneCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.data.catalog import data_root
 from palimpsest.benchmark.errors import UserError
@@ -17,34 +16,10 @@ from palimpsest.reports.runs.cells import group
 from palimpsest.reports.wording.words import several
 
 
-@dataclass(frozen=True)
-class PruneOptions:
-    """The options of ``palimpsest prune``, as the user gave them.
-
-    Attributes:
-        store: The results database.
-        suites: Files, shipped suites or folders; none: what later code or data have replaced.
-        seeds: In place of the suites' own.
-        settings: ``PATH=VALUE``, of each suite.
-        data_root: Where the data sets are.
-        yes: Remove, and not only say what would be removed.
-    """
-
-    store: Path
-    suites: Sequence[str] = ()
-    seeds: str | None = None
-    settings: Sequence[str] = field(default_factory=list)
-    data_root: Path | None = None
-    yes: bool = False
-
-
-def prune(options: PruneOptions) -> None:
+def prune(options: PruneCommand) -> None:
     """Say which runs nothing asks for any more, and on request remove them.
 
     Those of suites that are not given are left alone.
-
-    Args:
-        options: As the user gave them.
 
     Raises:
         UserError: Anything the user has to fix; nothing is removed then.
@@ -85,10 +60,10 @@ def replaced(records: Sequence[Record]) -> list[Record]:
     return [record for own in by_suite.values() for cell in group(own) for record in cell.outdated]
 
 
-def _not_named(options: PruneOptions, records: Sequence[Record]) -> list[Record]:
+def _not_named(options: PruneCommand, records: Sequence[Record]) -> list[Record]:
     """The runs of some suites that their files do not ask for."""
     suites = load_suites(
-        suites_of(options.suites), seeds=options.seeds, settings=list(options.settings)
+        suites_of(options.suites or ()), seeds=options.seeds, settings=options.settings or ()
     )
     root = data_root(options.data_root).resolve()
     names = {suite.name for suite in suites}

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import gc
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
+from palimpsest.benchmark.cli.models import ReportCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.results.selection import Selection
 from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 
 
-@dataclass(frozen=True)
-class ReportOptions:
-    """The options of ``palimpsest report``, as the user gave them."""
-
-    stores: Sequence[Path]
-    output: Path
-    tables: Sequence[str]
-    figures: Sequence[str]
-    files: Path | None
-    by: str | None
-    selection: Selection
-
-
-def make_report(options: ReportOptions) -> None:
+def make_report(options: ReportCommand) -> None:
     """Write one HTML file about the runs of all stores, files beside it, and print where.
-
-    Args:
-        options: As the user gave them.
 
     Raises:
         UserError: A store is missing, named twice or empty, a chosen name, a setting or a format is
@@ -42,8 +23,8 @@ def make_report(options: ReportOptions) -> None:
     from palimpsest.reports.html.report import REPORT, write_report
 
     output = options.output
-    tables = check_formats("--tables", options.tables, TABLES)
-    figures = check_formats("--figures", options.figures, FIGURES)
+    tables = check_formats("--tables", options.tables or (), TABLES)
+    figures = check_formats("--figures", options.figures or (), FIGURES)
     exports = None
     if tables or figures:
         folder = options.files or output.with_name(f"{output.stem}_files")

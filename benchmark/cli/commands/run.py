@@ -5,61 +5,33 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from palimpsest.benchmark.cli.commands.prune import replaced
+from palimpsest.benchmark.cli.models import RunCommand
+from palimpsest.benchmark.cli.options import names_of
 from palimpsest.benchmark.cli.printing.output import say, tell
 from palimpsest.benchmark.cli.printing.progress import Display, describe, make_display
 from palimpsest.benchmark.cli.printing.run_listing import runs_json
 from palimpsest.benchmark.cli.printing.summary import print_summary
 from palimpsest.benchmark.cli.stopping import Stopped, reason_of, stopped_by_signals
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.paths import Place, slurm_parameters
 from palimpsest.benchmark.executors.scratch import scratch_warning
 from palimpsest.benchmark.orchestration.estimate import estimate
-from palimpsest.benchmark.orchestration.loop import Progress, Watcher, carry_out_plan
+from palimpsest.benchmark.orchestration.loop import Progress, Watcher, run_plan
 from palimpsest.benchmark.orchestration.plan import Plan, make_plan
 from palimpsest.benchmark.results.results import Results
 from palimpsest.benchmark.store.store import Record, Store, SuiteNote
-from palimpsest.benchmark.store.unsaved_runs import rescued
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs
 from palimpsest.benchmark.suites.file import suites_of
 from palimpsest.benchmark.suites.loading import load_suites
 from palimpsest.reports.wording.words import joined, several
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of ``palimpsest run``, as the user gave them."""
-
-    suites: Sequence[str]
-    store: Path
-    seeds: str | None
-    strategies: list[str] | None
-    settings: list[str]
-    workers: int | None
-    hold: float | None
-    data_root: Path | None
-    scratch: Path | None
-    run_timeout: float | None
-    retries: int
-    checkpoint_every: int | None
-    device: str
-    dry_run: bool
-    quiet: bool
-    as_json: bool
-    executor: str
-    address: str | None
-    slurm: list[str]
-
-
-def run_suites(options: RunOptions) -> int:
+def run_suites(options: RunCommand) -> int:
     """Carry out what the store does not have yet, and print the result.
 
     All suites are checked before the first run starts.
-
-    Args:
-        options: As the user gave them.
 
     Returns:
         The exit code: 128 plus the number of the signal that stopped it (130 if interrupted), 1 if
@@ -75,33 +47,17 @@ def run_suites(options: RunOptions) -> int:
             return _stopped(stop, "nothing was run")
 
 
-def _run_suites(options: RunOptions) -> int:
-    slurm: dict[str, str] = {}
-    for text in options.slurm:
-        slurm |= slurm_parameters(text)
-    place = Place.of(options.executor, options.address, slurm)
+def _run_suites(options: RunCommand) -> int:
     if not options.dry_run:
-        place.require()
+        options.target.require()
     suites = load_suites(
         suites_of(options.suites),
         seeds=options.seeds,
-        strategies=options.strategies,
-        settings=options.settings,
+        strategies=names_of(options.strategies),
+        settings=options.settings or (),
     )
-    plan = make_plan(
-        suites,
-        options.store,
-        device=options.device,
-        workers=options.workers,
-        root=options.data_root,
-        scratch=options.scratch,
-        run_timeout=options.run_timeout,
-        retries=options.retries,
-        checkpoint_every=options.checkpoint_every,
-        fetch=not options.dry_run,
-        place=place,
-    )
-    for refused in plan.rescued.refused:
+    plan = make_plan(suites, options, fetch=not options.dry_run)
+    for refused in plan.unsaved.refused:
         tell(f"palimpsest: {refused}")
     with_suite = len(suites) > 1
     if not options.quiet:
@@ -111,14 +67,14 @@ def _run_suites(options: RunOptions) -> int:
         _print_plan(plan, options, with_suite)
         return 0
     silent = options.quiet or options.as_json
-    warning = scratch_warning(plan.scratch) if plan.todo and place.is_local else None
+    warning = scratch_warning(options.scratch) if plan.todo and options.target.is_local else None
     if warning:
         tell(f"palimpsest: {warning}")
     total, new = len(plan.runs), len(plan.todo)
     display = make_display(total, total - new, quiet=silent, with_suite=with_suite)
     try:
         with display:
-            results = carry_out_plan(plan, _beginning(plan, display), options.hold)
+            results = run_plan(plan, _beginning(plan, display))
     except KeyboardInterrupt as stop:
         kept = f"{_stored(plan)} {total} runs are in {options.store}{_beside(plan)}"
         return _stopped(stop, f"{kept}, the same command continues from there")
@@ -139,7 +95,8 @@ def _beginning(plan: Plan, display: Display) -> Watcher:
 
 
 def _with_workers(plan: Plan) -> str:
-    where = "" if plan.place.is_local else f" on {plan.place.told()}"
+    target = plan.options.target
+    where = "" if target.is_local else f" on {target.told()}"
     return f"with {several(plan.workers, 'worker')}{where}" if plan.workers else where.strip()
 
 
@@ -154,10 +111,10 @@ def _stopped(stop: KeyboardInterrupt, what: str) -> int:
 
 def _stored(plan: Plan) -> str:
     """How many runs of a plan the store has, as far as it says so at once, in words."""
-    if not plan.store.exists():
+    if not plan.options.store.exists():
         return "0 of"
     try:
-        with Store(plan.store, patience=0.0) as store:
+        with Store(plan.options.store, patience=0.0) as store:
             return f"{len(store.statuses().keys() & {run.key for run in plan.runs})} of"
     except UserError:  # locked
         return "what has ended of"
@@ -165,12 +122,12 @@ def _stored(plan: Plan) -> str:
 
 def _beside(plan: Plan) -> str:
     """How many more there are that the store did not take, in words."""
-    found = rescued(plan.store).runs
+    found = unsaved_runs(plan.options.store).runs
     places = sorted({str(path.parent) for path in found})
     return f", {several(len(found), 'more run')} in {joined(places)}" if found else ""
 
 
-def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
+def _print_plan(plan: Plan, options: RunCommand, with_suite: bool) -> None:
     if options.as_json:
         import json
 
@@ -181,15 +138,15 @@ def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
     for run in plan.todo:
         say(f"{run.key}  {describe(run, with_suite=with_suite)}")
     known: list[Record] = []
-    if plan.todo and plan.store.exists():
-        with Store(plan.store) as store:
+    if plan.todo and plan.options.store.exists():
+        with Store(plan.options.store) as store:
             known = store.records()
     workers = _with_workers(plan) if plan.workers else "one after another"
     time = f": {estimate(plan.todo, known, plan.workers or 1)}" if plan.todo else ""
     say(f"{len(plan.todo)} of {len(plan.runs)} runs to do {workers}{time}")
 
 
-def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
+def _conclude(results: Results, plan: Plan, options: RunCommand) -> int:
     suites = {run.key: run.suite for run in plan.runs}
     if options.as_json:
         say(runs_json(list(results)))
@@ -205,7 +162,7 @@ def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
     return 1 if results.failed else 0
 
 
-def _warn_of_newer(results: Results, options: RunOptions) -> None:
+def _warn_of_newer(results: Results, options: RunCommand) -> None:
     """Say that reports count other runs, where code or data are again what they were before."""
     with Store(options.store) as store:
         older = {record.key for record in replaced(store.records())}

@@ -6,12 +6,13 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from palimpsest.benchmark.cli.models import SpeedCommand
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.output import say, tell
 from palimpsest.benchmark.data.catalog import data_root
@@ -28,22 +29,8 @@ _MANY_MODELS = "many_models"
 _IMAGES = ("images_cnn", "images_resnet")
 
 
-@dataclass(frozen=True)
-class SpeedOptions:
-    """The options of ``palimpsest speed``, as the user gave them."""
-
-    repeats: int
-    settings: list[str]
-    data_root: Path | None
-    device: str
-    as_json: bool
-
-
-def measure_speed(options: SpeedOptions) -> None:
+def measure_speed(options: SpeedCommand) -> None:
     """Measure the workloads of the suite ``speed`` and print rates and ratios.
-
-    Args:
-        options: As the user gave them.
 
     Raises:
         UserError: A setting is wrong, or there is no such device.
@@ -65,12 +52,12 @@ def measure_speed(options: SpeedOptions) -> None:
         _print(rows)
 
 
-def _cases(options: SpeedOptions, root: Path) -> list[Case]:
+def _cases(options: SpeedCommand, root: Path) -> list[Case]:
     from palimpsest.benchmark.speed import importance, many_models, training
     from palimpsest.strategies.base.catalogue import STRATEGIES
     from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty
 
-    settings = list(options.settings)
+    settings = options.settings or []
     if not SETS["mnist"].is_there(root):
         scenarios = ("split", "split_adam", "two_models", "two_models_curves")
         settings = [*(f"scenarios.{name}.data=digits" for name in scenarios), *settings]

@@ -7,32 +7,20 @@ import secrets
 import time
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from palimpsest.benchmark.cli.models import WatchCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.cli.report_maker import ReportMaker
 from palimpsest.benchmark.cli.watch_server import WatchServer
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.results.selection import Selection
 from palimpsest.benchmark.store.archive import is_archive
-from palimpsest.benchmark.store.liveness import Pulses
+from palimpsest.benchmark.store.liveness import Liveness
 from palimpsest.benchmark.store.store import Record, Store, SuiteProcess
 
 _FAILURES = 20
 """The most that the page shows; the report below has all."""
-
-
-@dataclass(frozen=True)
-class WatchOptions:
-    """The options of ``palimpsest watch``, as the user gave them."""
-
-    store: Path
-    port: int
-    browser: bool
-    plugins: Sequence[Path]
-    selection: Selection
 
 
 class Watched:
@@ -49,7 +37,7 @@ class Watched:
     def __init__(self, store: Path, maker: ReportMaker) -> None:
         self._store = store
         self._maker = maker
-        self._pulses = Pulses()
+        self._pulses = Liveness()
         self._failed: tuple[object, Sequence[Record]] = (None, ())
         self._read()
 
@@ -84,14 +72,11 @@ class Watched:
             runs, mark = store.latest()
             if mark != self._failed[0]:
                 self._failed = mark, store.failed(_FAILURES)
-            return runs, mark, store.under_way()
+            return runs, mark, store.active_processes()
 
 
-def watch(options: WatchOptions) -> None:
+def watch(options: WatchCommand) -> None:
     """Serve the page of a store on this machine until the user interrupts, and print where it is.
-
-    Args:
-        options: As the user gave them.
 
     Raises:
         UserError: There is no store, or the port is in use.
@@ -103,13 +88,13 @@ def watch(options: WatchOptions) -> None:
         )
     with (
         contextlib.suppress(KeyboardInterrupt),
-        ReportMaker(options.store, options.plugins, options.selection) as maker,
+        ReportMaker(options.store, options.plugin or (), options.selection) as maker,
     ):
         watched = Watched(options.store, maker)
         token = secrets.token_urlsafe(24)
         with WatchServer(options.port, token, watched.page, watched.news) as server:
             say(f"Watching {options.store} at {server.url}  (Ctrl-C ends it)")
             watched.news()  # the first report is made before anybody asks
-            if options.browser:
+            if options.open_browser:
                 webbrowser.open(server.url)
             server.serve_forever()

@@ -17,9 +17,9 @@ from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.metrics import METRICS, Metric
 from palimpsest.benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, TORCHVISION
 from palimpsest.benchmark.plugins import load_packages
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.source import MODULE_PREFIX
 from palimpsest.benchmark.probes import PROBES, summary_of
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.search.supernets.settings import (
     ConvolutionalCell,
     MicroCell,

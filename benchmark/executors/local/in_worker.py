@@ -22,11 +22,11 @@ from typing import Any, Literal
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.job_progress import JobProgress
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
-Message = Literal["ready"] | UserError | Advance | list[Record]
+Message = Literal["ready"] | UserError | JobProgress | list[Record]
 """What a worker sends: that it is ready for its first job, or why it never will be; how far its job
 is; the job's result."""
 
@@ -97,7 +97,7 @@ def execute(
     job: Job,
     root: Path,
     scratch: Path | None,
-    progress: Callable[[Advance], None],
+    progress: Callable[[JobProgress], None],
     checkpoints: Checkpoints | None = None,
 ) -> list[Record]:
     """Carry out a job, and leave nothing of it in memory."""
@@ -110,19 +110,21 @@ def execute(
     return records
 
 
-def seldom(send: Callable[[Advance], None], seconds: float = _SECONDS) -> Callable[[Advance], None]:
+def seldom(
+    send: Callable[[JobProgress], None], seconds: float = _SECONDS
+) -> Callable[[JobProgress], None]:
     """Return what sends a copy of the progress, unless it has done so in the last seconds.
 
     What has a message is sent at once.
     """
     due = 0.0
 
-    def tell(advance: Advance) -> None:
+    def tell(job_progress: JobProgress) -> None:
         nonlocal due
         now = time.monotonic()
-        if now >= due or advance.message:
+        if now >= due or job_progress.message:
             due = now + seconds
-            send(advance.copied())
+            send(job_progress.copied())
 
     return tell
 

@@ -15,9 +15,9 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.executors.local import in_worker, starting
 from palimpsest.benchmark.executors.local.control_groups import ControlGroups
 from palimpsest.benchmark.executors.local.in_worker import Message
-from palimpsest.benchmark.executors.process_exit import Death
+from palimpsest.benchmark.executors.process_exit import ProcessExit
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.suites.jobs import Job
 
 _PATIENCE = 5.0
@@ -28,7 +28,7 @@ _FORK_SERVER_GONE = 255
 
 
 class Worker:
-    """A process that carries out one job at a time.
+    """A process that runs one job at a time.
 
     A thread listens to it, so that no process, whatever state it is in, can block this one. Workers
     do not import the program that starts them, so that scripts need no
@@ -42,7 +42,7 @@ class Worker:
 
     Attributes:
         job: What it is carrying out, or ``None``.
-        advance: How far that is.
+        job_progress: How far that is.
         since: When that began, or else the process (``time.monotonic``).
         ready: Whether it has started.
     """
@@ -55,7 +55,7 @@ class Worker:
         checkpoints: Checkpoints | None = None,
     ) -> None:
         self.job: Job | None = None
-        self.advance = Advance(0.0)
+        self.job_progress = JobProgress(0.0)
         self.since = time.monotonic()
         self.ready = False
         self._news = news
@@ -74,7 +74,7 @@ class Worker:
             self._connection.send(job)
         except OSError:
             return False
-        self.job, self.advance, self.since = job, Advance(0.0), time.monotonic()
+        self.job, self.job_progress, self.since = job, JobProgress(0.0), time.monotonic()
         return True
 
     def kill(self) -> None:
@@ -89,13 +89,13 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
 
-    def death(self) -> Death:
+    def exit(self) -> ProcessExit:
         """Return how the process has ended."""
         self._process.join(_PATIENCE)
         code = self._process.exitcode
         self.end()  # where it only closed its connection, or nobody knows
         kills = ControlGroups().memory_kills()
-        return Death(code, out_of_memory=kills > self._kills_before)
+        return ProcessExit(code, out_of_memory=kills > self._kills_before)
 
     def _listen(self) -> None:
         # What a job has started may hold the connection open when the process itself has ended.

@@ -14,7 +14,7 @@ import signal
 from palimpsest.benchmark.runs.failure import NO_MEMORY, lacks_memory
 
 refused = ""
-"""Why this process cannot carry out runs; the fork server hands it to its workers."""
+"""Why this process cannot train; the fork server hands it to its workers."""
 
 
 def _prepare() -> None:

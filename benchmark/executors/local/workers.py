@@ -20,8 +20,8 @@ from palimpsest.benchmark.executors.local.worker import Worker
 from palimpsest.benchmark.executors.scratch import WithScratch
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.job_progress import JobProgress
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 _POLL_SECONDS = 0.2
@@ -163,8 +163,8 @@ class _Pool:
             return self._ended(worker)
         if message == "ready":
             self._in_vain, worker.ready = 0, True
-        elif isinstance(message, Advance):
-            worker.advance = message
+        elif isinstance(message, JobProgress):
+            worker.job_progress = message
             _tell(worker, report)
         elif isinstance(message, UserError):
             raise message
@@ -176,15 +176,15 @@ class _Pool:
     def _ended(self, worker: Worker) -> list[list[Record] | Lost]:
         """Note that a process has ended, and return the job that is lost with it."""
         self._workers.remove(worker)
-        death = worker.death()
+        exit = worker.exit()
         if not worker.ready:
             self._in_vain += 1
         if self._in_vain >= _IN_VAIN * self._size:
             raise UserError(
-                f"workers end as soon as they start: {death}; run everything in this process "
+                f"workers end as soon as they start: {exit}; run everything in this process "
                 "(workers=0 in Python), which may show why"
             )
-        return [] if worker.job is None else [Lost(worker.job, str(death), death.kind)]
+        return [] if worker.job is None else [Lost(worker.job, str(exit), exit.kind)]
 
     def _end_overdue(self) -> list[list[Record] | Lost]:
         """End the processes that take too long, and return the jobs that are lost with them."""
@@ -207,4 +207,4 @@ class _Pool:
 
 def _tell(worker: Worker, report: Report) -> None:
     if worker.job is not None:
-        report(worker.job, worker.advance)
+        report(worker.job, worker.job_progress)

@@ -1,6 +1,6 @@
 """Jobs as tasks of a Ray cluster, which places them, retries them, and spills what it must.
 
-What runs in a task is in ``ray_task.py``.
+What runs in a task is in ``task.py``.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
 from palimpsest.benchmark.executors.ray import task as ray_task
 from palimpsest.benchmark.executors.ray.connection import connect, first_line
 from palimpsest.benchmark.executors.ray.nodes import Nodes
-from palimpsest.benchmark.executors.ray.task import Beginning, Missing, Refused, Setting
+from palimpsest.benchmark.executors.ray.task import Beginning, Missing, Refused, WorkerSettings
 from palimpsest.benchmark.executors.scratch import remove_node_scratch
 from palimpsest.benchmark.executors.shipped_data import parts_of
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.resources import Resources
 
@@ -41,7 +41,7 @@ _NEWS_SECONDS = 0.5
 _NODES_SECONDS = 5.0
 
 _NO_NODE_SECONDS = 300.0
-"""So long a cluster may have no node that is able to carry out what is left."""
+"""So long a cluster may have no node that is able to run what is left."""
 
 _AHEAD = 0.25
 """Of what the cluster has room for, this much more waits there, so that no node waits for us and
@@ -88,24 +88,24 @@ class RayCluster:
         self._retries = retries
         self._resources = resources or {}
         self._suite = uuid.uuid4().hex[:12]
-        self._setting = Setting(
+        self._setting = WorkerSettings(
             self._suite, root, scratch, str(Path.cwd()), plugins.loaded(), palimpsest_version(),
             code_digest(), {}, checkpoints,
         )  # fmt: skip
-        self._under_way: _UnderWay | None = None
+        self._active: _ActiveTasks | None = None
         self.nodes = Nodes()
         self._is_lost = False
 
     @property
     def workers(self) -> int:
-        """How many jobs it carries out at a time, as the cluster is now."""
+        """How many jobs it runs at a time, as the cluster is now."""
         shapes = list(self._resources.values()) or [Resources()]
         room = max(self.nodes.room(shape, "cpu") for shape in shapes)
         return max(1, min(room, self._most or room))
 
     def __enter__(self) -> Self:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        actor = ray.remote(ray_task.Board).options(
+        actor = ray.remote(ray_task.MessageBoard).options(
             num_cpus=0, max_restarts=-1, scheduling_strategy=here
         )
         self._board = actor.remote()
@@ -118,8 +118,8 @@ class RayCluster:
         traceback: TracebackType | None,
     ) -> None:
         if not self._is_lost:
-            if self._under_way is not None:
-                self._under_way.end()
+            if self._active is not None:
+                self._active.end()
             with contextlib.suppress(ray_errors.RayError):
                 self._clean_up()
                 ray.kill(self._board)
@@ -130,15 +130,15 @@ class RayCluster:
         """Carry out jobs; see ``Executor``.
 
         Raises:
-            UserError: No node has what a run needs, or one cannot carry out runs.
+            UserError: No node has what a run needs, or one cannot run any.
         """
-        self._under_way = under_way = _UnderWay(self, jobs, report)
+        self._active = active = _ActiveTasks(self, jobs, report)
         try:
-            while not under_way.is_done:
-                yield from under_way.next_results()
+            while not active.is_done:
+                yield from active.next_results()
         finally:
             if not self._is_lost:
-                under_way.end()
+                active.end()
 
     def check_here(self) -> None:
         """Give up where Ray has ended on this machine: it would soon end this process, too.
@@ -175,7 +175,7 @@ class RayCluster:
     def submit(self, job: Job, number: int, setting: Any) -> Any:
         """Hand a job to Ray; return the reference to its result."""
         needs, device = self.needs(job), job[0].spec.device
-        task = ray.remote(ray_task.carry_out).options(
+        task = ray.remote(ray_task.run_job).options(
             name=f"palimpsest {job[0].key}",
             num_cpus=needs.cpus,
             num_gpus=needs.gpus_on(device),
@@ -215,26 +215,17 @@ class RayCluster:
 
 @dataclass
 class _Task:
-    """A job that Ray has.
-
-    Attributes:
-        job: Its runs.
-        number: Under which the board knows it.
-        share: How much of the cluster it takes.
-        beginning: Where it is carried out; ``None`` as long as it waits.
-        since: When that began (``time.monotonic``).
-        advance: How far it is.
-    """
+    """A job that Ray has."""
 
     job: Job
-    number: int
-    share: float
-    beginning: Beginning | None = None
-    since: float = math.inf
-    advance: Advance = field(default_factory=lambda: Advance(0.0))
+    number: int  # under which the board knows it
+    share: float  # of the cluster that it takes
+    beginning: Beginning | None = None  # where it runs; None as long as it waits
+    since: float = math.inf  # when that began, by time.monotonic
+    job_progress: JobProgress = field(default_factory=lambda: JobProgress(0.0))
 
 
-class _UnderWay:
+class _ActiveTasks:
     """The tasks of some jobs, from the first job to the last."""
 
     def __init__(self, cluster: RayCluster, jobs: Jobs, report: Report) -> None:
@@ -317,18 +308,18 @@ class _UnderWay:
         with contextlib.suppress(ray_errors.RayError):  # without news, runs go on
             news = ray.get(self._asked)
         self._asked = None
-        for number, (beginning, advance) in news.items():
+        for number, (beginning, job_progress) in news.items():
             task = self._numbers.get(number)
             if task is None:
                 continue
             if beginning != task.beginning:
                 task.beginning, task.since = beginning, time.monotonic()
-                if advance.fraction:
-                    self._report(task.job, Advance(0.0))
-            task.advance = advance
+                if job_progress.fraction:
+                    self._report(task.job, JobProgress(0.0))
+            task.job_progress = job_progress
         for task in self._numbers.values():
             if task.beginning is not None:
-                self._report(task.job, task.advance)
+                self._report(task.job, task.job_progress)
 
     def _ended(self, reference: Any) -> list[Record] | Lost | None:
         """Return the result of a task that has ended; ``None`` if it had to be sent again."""

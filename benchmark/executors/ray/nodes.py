@@ -56,7 +56,7 @@ class Nodes:
         )
 
     def refuse(self, needs: Resources, device: str) -> NoReturn:
-        """Say that no node can carry out a run.
+        """Say that no node can do a run.
 
         Raises:
             UserError: Always.

@@ -1,6 +1,6 @@
-"""What a Ray worker process does: it carries out a job, and tells how far it is.
+"""What a Ray worker process does: it runs a job, and tells how far it is.
 
-Importing this needs neither torch nor Ray, so that a node that cannot carry out jobs says so.
+Importing this needs neither torch nor Ray, so that a node that cannot run jobs says so.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from palimpsest.benchmark.executors.local.in_worker import execute, prepare, sel
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data, write_parts
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 _SECONDS = 1.0
@@ -30,11 +30,11 @@ _SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class WorkerSettings:
     """What all jobs of a suite need to know on a node.
 
     Attributes:
-        suite: Different for every suite that is carried out.
+        suite: Different for every suite that runs.
         root: The folder that holds the data sets, if the node has it.
         scratch: Where to make a folder for shared files; ``None`` for the system's.
         folder: The working directory, to which the paths of data sets may be relative.
@@ -58,7 +58,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a node can carry out no job of the suite."""
+    """Why a node can run no job of the suite."""
 
     reason: str
 
@@ -84,10 +84,10 @@ class Beginning:
 
 
 Outcome = list[Record] | Refused | Missing
-News = tuple[Beginning, Advance]
+News = tuple[Beginning, JobProgress]
 
 
-class Board:
+class MessageBoard:
     """The latest news of every job under way: an actor that tasks tell and the suite asks."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Board:
 class _Process:
     """This process, ready for the jobs of a suite."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: WorkerSettings) -> None:
         self.suite = setting.suite
         self.scratch = NodeScratch(node_scratch(setting.suite), setting.scratch)
         with contextlib.suppress(OSError):
@@ -114,7 +114,7 @@ class _Process:
         prepare(self.scratch.folder, setting.plugins)
         self._roots: dict[tuple[tuple[str, str], ...], Path] = {}
 
-    def root(self, job: Job, setting: Setting) -> Path | None:
+    def root(self, job: Job, setting: WorkerSettings) -> Path | None:
         """Return the folder that holds a job's data sets, or ``None``.
 
         Raises:
@@ -130,11 +130,11 @@ class _Process:
             self._roots[needed] = found
         return found
 
-    def _places(self, setting: Setting) -> list[Path]:
+    def _places(self, setting: WorkerSettings) -> list[Path]:
         sent = self.scratch.folder and self.scratch.folder / "data"
         return [setting.root, *([sent] if sent else [])]
 
-    def _fetch(self, names: Sequence[str], setting: Setting) -> Path:
+    def _fetch(self, names: Sequence[str], setting: WorkerSettings) -> Path:
         """Write data sets out of the object store, once per node."""
         import ray
 
@@ -155,7 +155,7 @@ class _Process:
 _process: _Process | None = None
 
 
-def carry_out(job: Job, number: int, setting: Setting, board: Any) -> Outcome:
+def run_job(job: Job, number: int, setting: WorkerSettings, board: Any) -> Outcome:
     """Carry out a job in this process.
 
     Args:
@@ -175,13 +175,13 @@ def carry_out(job: Job, number: int, setting: Setting, board: Any) -> Outcome:
 
     message = ""
 
-    def tell(advance: Advance) -> None:
+    def tell(job_progress: JobProgress) -> None:
         nonlocal message
-        message = advance.message or message  # nobody may have read the last one yet
-        advance = replace(advance, message=message)
-        board.tell.options(num_returns=0).remote(number, (beginning, advance))
+        message = job_progress.message or message  # nobody may have read the last one yet
+        job_progress = replace(job_progress, message=message)
+        board.tell.options(num_returns=0).remote(number, (beginning, job_progress))
 
-    tell(Advance(0.0))
+    tell(JobProgress(0.0))
     if _process is None or _process.suite != setting.suite:
         if _process is not None:
             _process.scratch.leave()

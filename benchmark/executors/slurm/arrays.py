@@ -1,6 +1,6 @@
 """Jobs on a Slurm cluster: job arrays, submitted by submitit, whose tasks take jobs from a folder.
 
-What a task does is in ``slurm_task.py``; ``exchange.py`` is the folder.
+What a task does is in ``task.py``; ``job_folder.py`` is the folder.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
 from palimpsest.benchmark.executors.slurm.job_folder import (
-    Exchange,
-    exchange_folder,
-    exchanges_beside,
+    JobFolder,
+    job_folders,
+    job_folders_beside,
 )
 from palimpsest.benchmark.executors.slurm.submission import Submission
-from palimpsest.benchmark.executors.slurm.task import Loss, Setting
+from palimpsest.benchmark.executors.slurm.task import Loss, TaskSettings
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.store import Record
-from palimpsest.benchmark.store.unsaved_runs import read_run
+from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.runs.record_files import read_run
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.resources import Resources
 
@@ -93,12 +93,12 @@ class SlurmArrays:
         self._checkpoints = checkpoints
         self._suite = uuid.uuid4().hex[:12]
         self._arrays: _Arrays | None = None
-        Submission.check(self.parameters, exchange_folder(store), local=local)
+        Submission.check(self.parameters, job_folders(store), local=local)
 
     def __enter__(self) -> Self:
-        for exchange in exchanges_beside(self.store):
-            if exchange.is_abandoned() and not exchange.tasks():  # what it held was taken in
-                exchange.remove()
+        for job_folder in job_folders_beside(self.store):
+            if job_folder.is_abandoned() and not job_folder.tasks():  # what it held was taken in
+                job_folder.remove()
         return self
 
     def __exit__(
@@ -114,7 +114,7 @@ class SlurmArrays:
         """Carry out jobs; see ``Executor``.
 
         Raises:
-            UserError: Slurm takes no jobs, or its tasks cannot carry out runs.
+            UserError: Slurm takes no jobs, or its tasks cannot run any.
         """
         self._arrays = arrays = _Arrays(self, jobs, report)
         try:
@@ -124,23 +124,23 @@ class SlurmArrays:
         finally:
             arrays.end()
 
-    def open(self, shape: _Shape) -> Exchange:
+    def open(self, shape: _Shape) -> JobFolder:
         """Make the folder for the jobs of a shape.
 
         Raises:
             UserError: It cannot be written.
         """
         name = f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-        exchange = Exchange(exchange_folder(self.store) / name)
-        setting = Setting(
+        job_folder = JobFolder(job_folders(self.store) / name)
+        settings = TaskSettings(
             self._suite, self._root, self._scratch, self._run_timeout, self._checkpoints,
             shape.at_a_time, plugins.loaded(), palimpsest_version(), code_digest(),
         )  # fmt: skip
         try:
-            exchange.make(setting)
+            job_folder.make(settings)
         except OSError as error:
-            raise UserError(f"{exchange.folder}: cannot be written ({error.strerror})") from error
-        return exchange
+            raise UserError(f"{job_folder.folder}: cannot be written ({error.strerror})") from error
+        return job_folder
 
     def shape(self, job: Job) -> _Shape:
         """Return what a task needs for such jobs."""
@@ -150,7 +150,7 @@ class SlurmArrays:
 
 @dataclass(frozen=True)
 class _Shape:
-    """What a task of an array needs, and how many jobs it carries out at a time.
+    """What a task of an array needs, and how many jobs it runs at a time.
 
     Slurm gives out whole processors and GPUs; jobs that need less share those of a task.
     """
@@ -195,7 +195,7 @@ class _Arrays:
             for result, number, keys in array.results(self._report):
                 found = True
                 yield result
-                array.exchange.forget(number, keys)  # the store has it
+                array.job_folder.forget(number, keys)  # the store has it
             array.hear(self._report)
             yield from array.look()
         if not found:
@@ -213,9 +213,9 @@ class _Arrays:
         self._arrays.clear()
 
     def _hand_out(self) -> None:
-        idle = any(not array.exchange.waiting() for array in self._arrays.values() if array.begun)
+        idle = any(not array.job_folder.waiting() for array in self._arrays.values() if array.begun)
         if idle and self._ahead < _MOST_AHEAD * self._slurm.workers:
-            self._ahead *= 2  # runs are short: tasks shall not wait for us
+            self._ahead *= 2  # runs are short: tasks should not wait for us
         while not self._exhausted:
             if sum(len(array.jobs) for array in self._arrays.values()) >= (
                 self._slurm.workers + self._ahead
@@ -238,7 +238,7 @@ class _Array:
     """The jobs of one shape, and the tasks that carry them out."""
 
     def __init__(self, slurm: SlurmArrays, shape: _Shape, most: int) -> None:
-        self.exchange = slurm.open(shape)
+        self.job_folder = slurm.open(shape)
         self.jobs: dict[int, Job] = {}
         self.begun = False
         tasks = math.ceil(min(slurm.workers, most) / shape.at_a_time)
@@ -249,7 +249,7 @@ class _Array:
             wanted["mem"] = f"{shape.memory}M"
         self._tasks = tasks
         self._submission = Submission(
-            self.exchange.folder, wanted | slurm.parameters, local=slurm.local
+            self.job_folder.folder, wanted | slurm.parameters, local=slurm.local
         )
         self._in_vain = 0
         self._progress = 0
@@ -266,10 +266,10 @@ class _Array:
             UserError: It cannot be written.
         """
         try:
-            self.exchange.offer(number, job)
+            self.job_folder.offer(number, job)
         except OSError as error:
             raise UserError(
-                f"{self.exchange.folder}: cannot be written ({error.strerror})"
+                f"{self.job_folder.folder}: cannot be written ({error.strerror})"
             ) from error
         self.jobs[number] = job
 
@@ -283,7 +283,7 @@ class _Array:
 
     def results(self, report: Report) -> Iterator[tuple[list[Record] | Lost, int, list[str]]]:
         """Yield the results that are there now, each with the job's number and its runs' keys."""
-        ended = [*self.exchange.ended()]
+        ended = [*self.job_folder.ended()]
         if ended:
             self._hear_due = 0.0
             self.hear(report)  # what was said of them last
@@ -297,7 +297,7 @@ class _Array:
                 result = Lost(job, outcome.reason, outcome.kind, outcome.final)
             else:
                 try:
-                    result = [read_run(self.exchange.results / f"{key}.json") for key in keys]
+                    result = [read_run(self.job_folder.results / f"{key}.json") for key in keys]
                 except (OSError, ValueError):  # not yet seen through the network
                     continue
             del self.jobs[number]
@@ -310,23 +310,23 @@ class _Array:
         now = time.monotonic()
         if now >= self._touch_due:
             self._touch_due = now + _TOUCH_SECONDS
-            self.exchange.touch()
+            self.job_folder.touch()
         if now < self._hear_due:
             return
         self._hear_due = now + _NEWS_SECONDS
-        for _, advances in self.exchange.news():
-            for number, advance in advances.items():
+        for _, latest in self.job_folder.news():
+            for number, job_progress in latest.items():
                 if number in self.jobs:
                     self.begun = True
-                    report(self.jobs[number], advance)
+                    report(self.jobs[number], job_progress)
 
     def look(self) -> list[Lost]:
         """Ask Slurm now and then which tasks are there; return the jobs of those that are not.
 
         Raises:
-            UserError: Tasks never start, end as soon as they do, or can carry out nothing.
+            UserError: Tasks never start, end as soon as they do, or can run nothing.
         """
-        if (refused := self.exchange.said("refused")) is not None:
+        if (refused := self.job_folder.said("refused")) is not None:
             raise UserError(f"{refused}")
         now = time.monotonic()
         if now < self._look_due:
@@ -341,33 +341,33 @@ class _Array:
         certain = gone & self._gone  # seen twice: what they wrote last has come
         self._gone = gone
         lost = []
-        for number, task in [*self.exchange.taken()]:
+        for number, task in [*self.job_folder.taken()]:
             if task in certain and number in self.jobs:
                 job = self.jobs.pop(number)
-                self.exchange.forget(number, [])
+                self.job_folder.forget(number, [])
                 self._ended += 1
                 lost.append(self._lost(job, task))
         for task in certain:
-            self.exchange.forget_task(task)
+            self.job_folder.forget_task(task)
         if certain and certain == self._submission.tasks:
             self._all_gone()
         return lost
 
     def finish(self) -> None:
         """Say that there are no more jobs, and wait a moment for the tasks to end."""
-        self.exchange.say("end")
+        self.job_folder.say("end")
         self._submission.cancel(waiting_only=True)
         limit = time.monotonic() + _END_SECONDS
-        while time.monotonic() < limit and self.exchange.tasks():
+        while time.monotonic() < limit and self.job_folder.tasks():
             time.sleep(0.1)
 
     def end(self) -> None:
         """End all tasks, and remove the folder unless runs are left in it."""
         with contextlib.suppress(OSError):
-            self.exchange.withdraw()
-            self.exchange.say("end")
+            self.job_folder.withdraw()
+            self.job_folder.say("end")
         self._submission.cancel()
-        self.exchange.remove()
+        self.job_folder.remove()
 
     def _lost(self, job: Job, task: str) -> Lost:
         state = self._submission.state(task)

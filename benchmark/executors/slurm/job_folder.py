@@ -2,7 +2,7 @@
 
 It is ``STORE.slurm/NAME``, on a file system that all machines share; only renames are relied on::
 
-    setting      what all tasks need to know (pickled)
+    settings      what all tasks need to know (pickled)
     owner        the process of the suite; touched as long as it is there
     queue/N      a job that any task may take (pickled)
     taken/N@T    the same, taken by task T
@@ -10,7 +10,7 @@ It is ``STORE.slurm/NAME``, on a file system that all machines share; only renam
     results/     KEY.json for each run that has ended, as rescued runs, then N for its job
     tasks/T      as long as task T is at work
     end          there are no more jobs
-    refused      why a task can carry out none
+    refused      why a task can run none
 
 Runs whose suite was killed stay in ``results``, from where the next command takes them in.
 """
@@ -37,7 +37,7 @@ _GONE_SECONDS = 300.0
 _PARTS = ("queue", "taken", "news", "results", "tasks")
 
 
-class Exchange:
+class JobFolder:
     """One such folder.
 
     Args:
@@ -48,7 +48,7 @@ class Exchange:
         self.folder = folder
         self.results = folder / "results"
 
-    def make(self, setting: object) -> None:
+    def make(self, settings: object) -> None:
         """Make the folder, owned by this process.
 
         Raises:
@@ -60,11 +60,11 @@ class Exchange:
             (self.folder / part).mkdir()
         owner = {"host": socket.gethostname(), "pid": os.getpid()}
         _write(self.folder / "owner", json.dumps(owner).encode())
-        _write(self.folder / "setting", pickle.dumps(setting))
+        _write(self.folder / "settings", pickle.dumps(settings))
 
-    def setting(self) -> Any:
+    def settings(self) -> Any:
         """Return what ``make`` was given."""
-        return pickle.loads(content(self.folder / "setting"))
+        return pickle.loads(content(self.folder / "settings"))
 
     def touch(self) -> None:
         """Say that the suite is there."""
@@ -197,13 +197,13 @@ class Exchange:
             self.folder.parent.rmdir()
 
 
-def exchanges_beside(store: Path) -> list[Exchange]:
+def job_folders_beside(store: Path) -> list[JobFolder]:
     """Return the folders beside a store, of any suite."""
-    beside = exchange_folder(store)
-    return [Exchange(folder) for folder in sorted(beside.glob("*")) if folder.is_dir()]
+    beside = job_folders(store)
+    return [JobFolder(folder) for folder in sorted(beside.glob("*")) if folder.is_dir()]
 
 
-def exchange_folder(store: Path) -> Path:
+def job_folders(store: Path) -> Path:
     """Return the folder that holds those of a store."""
     place = Path(os.path.realpath(store))
     return place.with_name(place.name + _SUFFIX)
@@ -212,9 +212,9 @@ def exchange_folder(store: Path) -> Path:
 def abandoned_results(store: Path) -> list[Path]:
     """Return the folders of results whose suites were killed."""
     return [
-        exchange.results
-        for exchange in exchanges_beside(store)
-        if exchange.results.is_dir() and exchange.is_abandoned()
+        job_folder.results
+        for job_folder in job_folders_beside(store)
+        if job_folder.results.is_dir() and job_folder.is_abandoned()
     ]
 
 

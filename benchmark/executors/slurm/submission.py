@@ -26,10 +26,10 @@ _SECONDS = 30
 
 
 class Submission:
-    """The tasks that work on one ``Exchange``.
+    """The tasks that work on one ``JobFolder``.
 
     Args:
-        folder: Of the exchange; submitit's files are in it, too.
+        folder: Of the jobs; submitit's files are in it, too.
         parameters: Of ``sbatch``, by name, with underscores.
         local: Start them as processes of this machine, without Slurm.
 

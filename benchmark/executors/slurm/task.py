@@ -19,13 +19,13 @@ from palimpsest.benchmark.executors.executor import Lost
 from palimpsest.benchmark.executors.local.workers import WorkerProcesses
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data
-from palimpsest.benchmark.executors.slurm.job_folder import Exchange
+from palimpsest.benchmark.executors.slurm.job_folder import JobFolder
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.store import Record
-from palimpsest.benchmark.store.unsaved_runs import write_run
+from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.runs.record_files import write_run
 from palimpsest.benchmark.suites.jobs import Job
 
 _PAUSE_SECONDS = 0.3
@@ -33,16 +33,16 @@ _NEWS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class TaskSettings:
     """What all tasks of an array need to know.
 
     Attributes:
-        suite: Different for every suite that is carried out.
+        suite: Different for every suite that runs.
         root: The folder that holds the data sets.
         scratch: Where to make a folder for shared files; ``None`` for the system's.
         run_timeout: Seconds that a run may take, or ``None``.
         checkpoints: Of the jobs, or ``None``.
-        at_a_time: How many jobs a task carries out at a time.
+        at_a_time: How many jobs a task runs at a time.
         plugins: What is loaded where the suite was started.
         version: Of this package there.
         digest: The hash of its code there.
@@ -72,26 +72,26 @@ def serve(folder: str) -> None:
     """Carry out jobs until there are no more, or the suite has ended.
 
     Args:
-        folder: Of the ``Exchange``.
+        folder: Of the ``JobFolder``.
     """
     from submitit import JobEnvironment
 
     signal.signal(signal.SIGTERM, _stop)  # submitit would ignore it
-    exchange, task = Exchange(Path(folder)), str(JobEnvironment().job_id)
-    setting: Setting = exchange.setting()
-    with exchange.at_work(task):
-        if setting.digest != code_digest():
-            exchange.say(
+    job_folder, task = JobFolder(Path(folder)), str(JobEnvironment().job_id)
+    settings: TaskSettings = job_folder.settings()
+    with job_folder.at_work(task):
+        if settings.digest != code_digest():
+            job_folder.say(
                 "refused",
                 f"node {socket.gethostname()} has palimpsest-bench {palimpsest_version()} of other "
-                f"code than the {setting.version} of this command; install the same on every node",
+                f"code than the {settings.version} of this command; install the same on every node",
             )
             return
-        plugins.load_again(setting.plugins)
-        exchange.give_back(task)
-        scratch = NodeScratch(f"slurm-{setting.suite}-{socket.gethostname()}", setting.scratch)
+        plugins.load_again(settings.plugins)
+        job_folder.give_back(task)
+        scratch = NodeScratch(f"slurm-{settings.suite}-{socket.gethostname()}", settings.scratch)
         try:
-            _Task(exchange, task, setting, scratch.folder).work()
+            _Task(job_folder, task, settings, scratch.folder).work()
         finally:
             scratch.leave()
 
@@ -100,14 +100,14 @@ class _Task:
     """The work of one task: the jobs that it takes, as ``Jobs``."""
 
     def __init__(
-        self, exchange: Exchange, task: str, setting: Setting, scratch: Path | None
+        self, job_folder: JobFolder, task: str, settings: TaskSettings, scratch: Path | None
     ) -> None:
-        self._exchange = exchange
+        self._job_folder = job_folder
         self._task = task
-        self._setting = setting
+        self._setting = settings
         self._scratch = scratch
         self._numbers: dict[str, int] = {}
-        self._advances: dict[int, Advance] = {}
+        self._latest: dict[int, JobProgress] = {}
         self._told = 0.0
         self._checked: set[tuple[str, str]] = set()
 
@@ -116,7 +116,7 @@ class _Task:
 
     def __iter__(self) -> Iterator[Job]:
         while not self._is_over():
-            taken = self._exchange.take(self._task)
+            taken = self._job_folder.take(self._task)
             if taken is None:
                 return
             number, job = taken
@@ -133,17 +133,17 @@ class _Task:
             )
             with pool:
                 while not self._is_over():
-                    if self._exchange.waiting():
+                    if self._job_folder.waiting():
                         for result in pool.execute(self, self._report):
                             self._note(result)
-                    if self._exchange.said("end") is not None:
+                    if self._job_folder.said("end") is not None:
                         return
                     time.sleep(_PAUSE_SECONDS)
         except UserError as error:
-            self._exchange.say("refused", f"node {socket.gethostname()}: {error}")
+            self._job_folder.say("refused", f"node {socket.gethostname()}: {error}")
 
     def _is_over(self) -> bool:
-        return self._exchange.said("refused") is not None or self._exchange.is_abandoned()
+        return self._job_folder.said("refused") is not None or self._job_folder.is_abandoned()
 
     def _check_data(self, job: Job) -> None:
         for name, expected in job[0].spec.scenario.fingerprints.items():
@@ -156,33 +156,35 @@ class _Task:
                 )
             self._checked.add((name, expected))
 
-    def _report(self, job: Job, advance: Advance) -> None:
+    def _report(self, job: Job, job_progress: JobProgress) -> None:
         number = self._numbers[job[0].key]
-        before = self._advances.get(number)
-        if before is not None and not advance.message:
-            advance = replace(advance, message=before.message)  # which may not be read yet
-        self._advances[number] = advance
+        before = self._latest.get(number)
+        if before is not None and not job_progress.message:
+            job_progress = replace(
+                job_progress, message=before.message
+            )  # which may not be read yet
+        self._latest[number] = job_progress
         now = time.monotonic()
         if now >= self._told + _NEWS_SECONDS:
             self._told = now
             self._tell()
 
     def _tell(self) -> None:
-        self._exchange.tell(self._task, (socket.gethostname(), dict(self._advances)))
+        self._job_folder.tell(self._task, (socket.gethostname(), dict(self._latest)))
 
     def _note(self, result: list[Record] | Lost) -> None:
         key = result.job[0].key if isinstance(result, Lost) else result[0].key
         number = self._numbers.pop(key)
-        if number in self._advances and self._advances[number].message:
+        if number in self._latest and self._latest[number].message:
             self._tell()
         if isinstance(result, Lost):
             outcome = Loss(result.reason, result.kind, result.final)
-            self._exchange.end_job(number, outcome)
+            self._job_folder.end_job(number, outcome)
         else:
             for record in result:
-                write_run(self._exchange.results, record)
-            self._exchange.end_job(number, None)
-        self._advances.pop(number, None)
+                write_run(self._job_folder.results, record)
+            self._job_folder.end_job(number, None)
+        self._latest.pop(number, None)
 
 
 def _stop(number: int, _: FrameType | None) -> None:

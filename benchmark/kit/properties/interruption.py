@@ -12,15 +12,15 @@ from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, P
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.checkpoints.state import State as Training
-from palimpsest.benchmark.runs.checkpoints.state import Within
+from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker
+from palimpsest.benchmark.runs.checkpoints.state import State as TrainingState
 from palimpsest.benchmark.runs.checkpoints.storage import read, written
 
 _STEP, _EPOCHS = 3, 2
 _OPTIMIZER = "Adam with weight decay"
 
 
-class _Course:
+class _Training:
     """A training of a candidate that is built anew each time, in the same way."""
 
     def __init__(self, candidate: Candidate) -> None:
@@ -32,9 +32,9 @@ class _Course:
         self._turned = None
         if candidate.turns:
             self._turned = candidate.values[0] if value is None else value
-        self.state = Training(strategy)
+        self.state = TrainingState(strategy)
         self.built = self.state.reference()
-        self.within = Within(self.state)
+        self.within = CheckpointTaker(self.state)
         strategy.plugins.append(self.within)
 
     def saved(self, reference: Reference) -> bytes:
@@ -53,7 +53,7 @@ class _Course:
 
 
 def _resumes(candidate: Candidate) -> str:
-    undisturbed = _Course(candidate)
+    undisturbed = _Training(candidate)
     try:
         undisturbed.program.run()
     except BrokenError as error:
@@ -79,7 +79,7 @@ def _interrupted(
     candidate: Candidate, expected: State
 ) -> tuple[dict[int, tuple[bytes, bytes | None]], str]:
     """Return the states before and within models, and why there is none within one."""
-    course = _Course(candidate)
+    training = _Training(candidate)
     saved: dict[int, tuple[bytes, bytes | None]] = {}
     found: list[bytes] = []
     reasons: list[str] = []
@@ -87,18 +87,18 @@ def _interrupted(
     def save(_: Any, step: int, reference: Reference) -> None:
         if step == _STEP:
             try:
-                found.append(course.saved(reference))
+                found.append(training.saved(reference))
             except UnsavableError as error:
                 reasons.append(f"{error}, which cannot be saved")
 
     for model in range(3):
-        between = course.saved(course.built)
+        between = training.saved(training.built)
         if candidate.template is None and model < 2:
-            course.within.next_training(save)
-        course.program.run([model])
+            training.within.next_training(save)
+        training.program.run([model])
         saved[model] = between, found.pop() if found else None
-    if not same(course.result(), expected):
-        raise BrokenError(f"{apart(course.result(), expected)} where its state is saved")
+    if not same(training.result(), expected):
+        raise BrokenError(f"{apart(training.result(), expected)} where its state is saved")
     return saved, reasons[0] if reasons else ""
 
 
@@ -106,23 +106,22 @@ def _check(
     candidate: Candidate, expected: State, model: int, between: bytes, within: bytes | None
 ) -> None:
     """Go on from a state, with a strategy that is built anew."""
-    course = _Course(candidate)
+    training = _Training(candidate)
     when = f"after model {model}" if within is None else f"within model {model + 1}"
 
-    def resume(_: Any, reference: Reference) -> int:
+    def resume(_: Any, reference: Reference) -> None:
         assert within is not None
-        course.restore(within, reference)
-        return _STEP
+        training.restore(within, reference)
 
     try:
-        course.restore(between, course.built)
-        course.within.next_training(None, None if within is None else resume)
-        course.program.run(range(model, 3))
+        training.restore(between, training.built)
+        training.within.next_training(None, None if within is None else resume)
+        training.program.run(range(model, 3))
     except UnfitError as error:
         raise BrokenError(
             f"its state {when} does not fit one that is built anew: {error}"
         ) from None
-    found = course.result()
+    found = training.result()
     if not same(found, expected):
         raise BrokenError(f"{apart(found, expected)} when training goes on {when}")
 

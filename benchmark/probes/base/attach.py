@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from palimpsest.benchmark.models.networks import NetworkBank
 from palimpsest.benchmark.probes import load
 from palimpsest.benchmark.probes.base.probe import Probe, Subject
-from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.strategies.base.hooks import Samples
 
 POSTERIORS = "uncertainty"
@@ -31,7 +29,7 @@ def attach(names: Collection[str], subject: Subject, strategy: Any) -> dict[str,
         subject: The run.
         strategy: The Avalanche strategy, complete except for these plugins.
     """
-    whole = isinstance(subject.scenario.model, NetworkBank | SupernetBank)
+    whole = not subject.scenario.model.of_blocks
     probes: dict[str, Probe] = {
         name: _OfBlocksOnly(subject) if whole and load(name).of_blocks else load(name)(subject)
         for name in names

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from palimpsest.benchmark.randomness.rng_state import chance, set_chance
+from palimpsest.benchmark.randomness.rng_state import rng_state, set_rng_state
 from palimpsest.benchmark.runs.checkpoints.decoding import decode
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded, encode
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.first_model.holder import Keeper
+from palimpsest.benchmark.runs.first_model.saver import FirstModelSaver
 
 _STEP = ("mbatch", "mb_output", "loss")
 """What a step leaves behind in an Avalanche strategy; values, without their history."""
@@ -42,7 +42,7 @@ class State:
         Raises:
             UnsavableError: Something cannot be saved.
         """
-        changing = {"chance": chance(self._strategy.device), "step": self._step()}
+        changing = {"rng": rng_state(self._strategy.device), "step": self._step()}
         return encode(self._roots() | changing, reference)
 
     def restore(self, encoded: Encoded, reference: Reference) -> None:
@@ -58,12 +58,12 @@ class State:
         found = decode(encoded, reference)
         for name, value in found["step"].items():
             setattr(self._strategy, name, value)
-        set_chance(found["chance"], self._strategy.device)
+        set_rng_state(found["rng"], self._strategy.device)
 
     def _roots(self) -> dict[str, Any]:
         roots: dict[str, Any] = {"model": self._strategy.model}
         for plugin in self._strategy.plugins:
-            if not isinstance(plugin, Keeper | Within):
+            if not isinstance(plugin, FirstModelSaver | CheckpointTaker):
                 name = type(plugin).__name__
                 again = sum(root.partition(" ")[0] == name for root in roots)
                 roots[f"{name} {again + 1}" if again else name] = plugin
@@ -73,12 +73,11 @@ class State:
         return {name: _detached(getattr(self._strategy, name)) for name in _STEP}
 
 
-class Within:
+class CheckpointTaker:
     """The part of an Avalanche plugin that saves and resumes in the middle of a training.
 
-    It has to be the last plugin of an ``InMemoryTraining``, and is idle unless it is told what to
-    do in the training that comes next. The moment that states are saved against is the one before
-    the training's first step.
+    It is idle unless it is told what to do in the training that comes next. The moment that states
+    are saved against is the one before the training's first step.
 
     Args:
         state: Of the training.
@@ -87,22 +86,20 @@ class Within:
     def __init__(self, state: State) -> None:
         self._state = state
         self._save: Callable[[Any, int, Reference], None] | None = None
-        self._resume: Callable[[Any, Reference], int] | None = None
+        self._resume: Callable[[Any, Reference], None] | None = None
         self._reference: Reference | None = None
-        self._step = 0
 
     def next_training(
         self,
         save: Callable[[Any, int, Reference], None] | None,
-        resume: Callable[[Any, Reference], int] | None = None,
+        resume: Callable[[Any, Reference], None] | None = None,
     ) -> None:
         """Say what to do in the training that comes next.
 
         Args:
             save: Called after every step with the strategy, the number of steps done, and what
                 there was before the first step; ``None``: nothing is saved.
-            resume: Restores a state, given the strategy and what there is before the first step;
-                returns the number of steps done.
+            resume: Restores a state, given the strategy and what there is before the first step.
         """
         self._save, self._resume, self._reference = save, resume, None
 
@@ -110,17 +107,16 @@ class Within:
         """Note what there is, and go to where the training was interrupted."""
         if self._reference is not None or (self._save is None and self._resume is None):
             return
-        self._step = 0
         self._reference = self._state.reference()
         resume, self._resume = self._resume, None
         if resume is not None:
-            self._step = strategy.dataloader.skipped = resume(strategy, self._reference)
+            resume(strategy, self._reference)
+            strategy.dataloader.skipped = strategy.step_clock.step
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Offer the state after a step; not after one that ends the training."""
-        self._step += 1
         if self._save is not None and self._reference and not strategy._stop_training:
-            self._save(strategy, self._step, self._reference)
+            self._save(strategy, strategy.step_clock.step, self._reference)
 
     def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Stop: what follows is not within this training any more."""

@@ -13,10 +13,10 @@ from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.checkpoints.state import State, Within
+from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker, State
 from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, Saved, load, save
 from palimpsest.benchmark.runs.cost import peak_memory
-from palimpsest.benchmark.runs.preparation import Prepared
+from palimpsest.benchmark.runs.preparation import PreparedRun
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.suite import Run
 from palimpsest.benchmark.training.template import InMemoryTraining
@@ -54,7 +54,7 @@ class Resumable:
 
     def __init__(
         self,
-        ready: Prepared,
+        ready: PreparedRun,
         job: Job,
         wanted: Checkpoints | None,
         spent: Spent,
@@ -82,7 +82,7 @@ class Resumable:
             experiences=[ready.scenario.train, ready.scenario.validation, ready.scenario.test],
         )
         self._built = self._state.reference()
-        self._within = Within(self._state)
+        self._within = CheckpointTaker(self._state)
         stock = not isinstance(ready.strategy, InMemoryTraining)
         self._every = None if stock else wanted.every
         if self._every is not None or self._files.has_within:
@@ -230,10 +230,9 @@ class Resumable:
         self._earlier = saved.facts["seconds"]
         self._began = self._last = self._clock()
 
-    def _resume_within(self, strategy: Any, reference: Reference) -> int:
+    def _resume_within(self, strategy: Any, reference: Reference) -> None:
         assert self._pending is not None
         self._go_to(self._pending, reference)
-        return int(self._pending.facts["step"])
 
 
 def _told(run: Run) -> str:

@@ -9,7 +9,7 @@ are seeded again for every model (see ``InMemoryTraining``).
 If something cannot be handed over, each run trains its own first model.
 
 ``model.py`` is what is handed over, ``storage.py`` where it is kept and for which runs,
-``holder.py`` what saves it, ``reuse.py`` how a run trains it or takes it over, ``order.py`` the
+``saver.py`` what saves it, ``reuse.py`` how a run trains it or takes it over, ``order.py`` the
 order of runs that makes use of it. Two facts are declared elsewhere: a strategy's facts say
 whether it only looks at the end (``ends_only``), and a scenario family which of its settings
 concern only later models (``later_models_only``).

@@ -38,8 +38,8 @@ class FirstModel:
         return shapes and named and len(self.optimizer_options) == len(optimizer.param_groups)
 
     @torch.no_grad()
-    def put_into(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Leave a bank and its optimizer as if they had done the training.
+    def put_into(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+        """Leave a bank and its optimizer as if they had done the training; return its steps.
 
         Later models' private parts stay as they are, and the parameters that were trained have a
         gradient of zero.
@@ -53,6 +53,7 @@ class FirstModel:
                 optimizer.state[parameter] = dict(self.optimizer_state[name])
         for group, options in zip(optimizer.param_groups, self.optimizer_options, strict=True):
             group.update(options)
+        return self.steps
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ def first_models_first(jobs: Sequence[Job], workers: int) -> list[Job]:
 
     Args:
         jobs: In the order in which they were requested.
-        workers: How many are carried out at a time.
+        workers: How many run at a time.
     """
     groups: dict[tuple[str, str, int], list[Job]] = {}
     for job in jobs:

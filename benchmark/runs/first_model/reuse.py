@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from palimpsest.benchmark.runs.first_model.holder import Keeper
+from palimpsest.benchmark.runs.first_model.saver import FirstModelSaver
 from palimpsest.benchmark.runs.first_model.storage import load
 from palimpsest.benchmark.training.evaluation import CurveRecorder
 
 
-def train_or_take_over(
+def reuse_first_model(
     strategy: Any, experience: Any, path: Path, recorder: CurveRecorder, **training: Any
 ) -> None:
     """Train the first model and save it, or take it over from a run that has trained the same.
@@ -26,10 +26,10 @@ def train_or_take_over(
     known = load(path, strategy.model, strategy.optimizer)
     if known is not None:
         if known.curve is not None:
-            recorder.adopt(known.curve, known.steps)
+            recorder.adopt(known.curve)
         strategy.train(experience, instead=known.put_into, **training)
         return
-    keeper = Keeper(path, recorder.curves)
-    strategy.plugins.insert(0, keeper)
+    saver = FirstModelSaver(path, recorder.curves)
+    strategy.plugins.insert(0, saver)
     strategy.train(experience, **training)
-    strategy.plugins.remove(keeper)
+    strategy.plugins.remove(saver)

@@ -20,7 +20,7 @@ from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import Adapts, Optimizes
 
 
-def place_of(
+def first_model_path(
     run: Run, settings: ScenarioSettings, scratch: Path | None, *, plain: bool = False
 ) -> Path | None:
     """Return the file of a run's first model, or ``None`` where the run trains its own.

@@ -5,19 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from palimpsest.benchmark.data.formats.text import load, windows
 from palimpsest.benchmark.data.formats.text_files import text_folder
 from palimpsest.benchmark.scenarios.streams.parts import Part, Samples
-
-
-class TokenLoss(nn.CrossEntropyLoss):
-    """The mean cross-entropy of all words of all windows."""
-
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of logits (N, L, words) and words (N, L), a scalar."""
-        return super().forward(outputs.flatten(0, -2), targets.flatten())
 
 
 @lru_cache(maxsize=2)

@@ -15,9 +15,9 @@ from test_access import a_run
 from palimpsest import load_suite, run_suite
 from palimpsest.benchmark.store.active_runs import STALE
 from palimpsest.benchmark.store.heartbeat import Heartbeat
-from palimpsest.benchmark.store.leases import Claims
+from palimpsest.benchmark.store.leases import Leases
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.store.unsaved_runs import rescue
+from palimpsest.benchmark.store.unsaved_runs import save_beside
 from palimpsest.benchmark.suites.suite import Run
 
 SUITE = {
@@ -43,7 +43,7 @@ class Other:
         self.now = 1_000.0
         self.heart = Heartbeat(path, 0, 3, lambda: self.now)
         self.store = Store(path, create=True)
-        self.claims = Claims(self.store, self.heart.process, lambda key: None)
+        self.leases = Leases(self.store, self.heart.process, lambda key: None)
         self.heart._write()
 
     def beat(self, seconds=1.0):
@@ -56,7 +56,7 @@ class Here:
         self.now = 0.0
         self.elsewhere = []
         self.idle = lambda: None
-        self.claims = Claims(
+        self.leases = Leases(
             store,
             "here",
             self.elsewhere.append,
@@ -73,7 +73,7 @@ class Here:
 
     def all(self, *jobs):
         """Take every job, as an executor would, and return their seeds by round."""
-        return [[tuple(r.seed for r in each) for each in jobs] for jobs in self.claims.rounds(jobs)]
+        return [[tuple(r.seed for r in each) for each in jobs] for jobs in self.leases.rounds(jobs)]
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def test_alone_everything_is_done_here_in_one_round(here):
     assert here.all(job(0), job(1, 2)) == [[(0,), (1, 2)]]
 
 
-def test_what_another_process_has_claimed_is_left_to_it(store, other, here):
-    assert other.claims.claim(job(1)) == job(1)
+def test_what_another_process_has_leased_is_left_to_it(store, other, here):
+    assert other.leases.lease(job(1)) == job(1)
 
     def end():
         other.store.put(a_run(1))
@@ -108,17 +108,17 @@ def test_what_another_process_has_claimed_is_left_to_it(store, other, here):
     here.idle = end
     assert here.all(job(0), job(1), job(2)) == [[(0,), (2,)]]
     assert here.elsewhere == [job(1)[0].key]
-    assert store.claims().keys() == {job(0)[0].key, job(2)[0].key}
+    assert store.leases().keys() == {job(0)[0].key, job(2)[0].key}
 
 
-def test_runs_trained_together_are_claimed_together_and_done_once(other, here):
+def test_runs_trained_together_are_leased_together_and_done_once(other, here):
     other.store.put(a_run(1))
     assert here.all(job(0, 1, 2)) == [[(0, 2)]]
-    assert other.claims.claim(job(2, 3)) is None
+    assert other.leases.lease(job(2, 3)) is None
 
 
-def test_a_claim_ends_when_its_process_has_not_been_heard_of_for_a_time(other, here):
-    other.claims.claim(job(1))
+def test_a_lease_ends_when_its_process_has_not_been_heard_of_for_a_time(other, here):
+    other.leases.lease(job(1))
     heard = []
 
     def beat():
@@ -132,8 +132,8 @@ def test_a_claim_ends_when_its_process_has_not_been_heard_of_for_a_time(other, h
 
 
 @pytest.mark.parametrize("jump", [3_600.0, -3_600.0, 1e9])
-def test_a_clock_that_jumps_ends_no_claim(store, other, here, jump):
-    other.claims.claim(job(1))
+def test_a_clock_that_jumps_ends_no_lease(store, other, here, jump):
+    other.leases.lease(job(1))
 
     def beat():
         other.beat(jump if here.now == 3 else 1.0)
@@ -150,7 +150,7 @@ def test_a_clock_that_jumps_ends_no_claim(store, other, here, jump):
 def test_a_process_of_this_machine_that_is_gone_holds_nothing(store, other, here):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    other.claims.claim(job(1))
+    other.leases.lease(job(1))
     store._file.connection.execute("UPDATE processes SET pid = ?", [gone.pid])
     store._file.connection.commit()
     assert here.all(job(1)) == [[(1,)]]
@@ -158,17 +158,17 @@ def test_a_process_of_this_machine_that_is_gone_holds_nothing(store, other, here
 
 
 def test_one_of_another_machine_has_its_time(store, other, here, monkeypatch):
-    other.claims.claim(job(1))
+    other.leases.lease(job(1))
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
     assert here.all(job(1)) == [[], [(1,)]]
     assert here.now >= STALE
 
 
-def test_one_that_was_interrupted_gives_its_claims_back(store, other, here):
+def test_one_that_was_interrupted_gives_its_leases_back(store, other, here):
     with pytest.raises(KeyboardInterrupt), other.heart:
-        other.claims.claim(job(1))
+        other.leases.lease(job(1))
         raise KeyboardInterrupt
-    assert store.claims() == {}
+    assert store.leases() == {}
     assert here.all(job(1)) == [[(1,)]]
 
 
@@ -182,13 +182,13 @@ def test_a_failure_of_another_process_is_not_tried_again_but_one_from_before_is(
 
 
 def test_what_others_could_only_write_beside_the_store_is_taken_in(store, other, here):
-    other.claims.claim(job(1))
-    here.idle = lambda: rescue(store.path, a_run(1))
+    other.leases.lease(job(1))
+    here.idle = lambda: save_beside(store.path, a_run(1))
     assert here.all(job(1)) == [[]]
     assert store.statuses() == {a_run(1).key: "done"}
 
 
-def test_a_store_that_takes_no_claims_keeps_nobody_from_working(store, other, here, monkeypatch):
+def test_a_store_that_takes_no_leases_keeps_nobody_from_working(store, other, here, monkeypatch):
     monkeypatch.setattr("palimpsest.benchmark.store.leases._PAUSE_SECONDS", 0.0)
     other.store._file.connection.execute("BEGIN IMMEDIATE")
     assert here.all(job(0), job(1)) == [[(0,), (1,)]]
@@ -219,7 +219,7 @@ def test_two_commands_do_each_run_once_and_one_completes_what_a_killed_one_left(
         )
         both = [command(tmp_path) for _ in range(2)]
         limit = time.monotonic() + 120
-        while watched.latest()[0] < 3 or len(processes := watched.under_way()) < 2:
+        while watched.latest()[0] < 3 or len(processes := watched.active_processes()) < 2:
             assert time.monotonic() < limit
             time.sleep(0.05)
         os.killpg(both[0].pid, signal.SIGKILL)

@@ -1,8 +1,8 @@
-"""Where runs are carried out, as the user asked for it."""
+"""Where runs train, as the user asked for it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
@@ -16,7 +16,7 @@ _SLURM_TASKS = 32
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """This machine, or a cluster.
 
     Attributes:
@@ -31,9 +31,17 @@ class Place:
 
     @classmethod
     def of(
-        cls, kind: str, address: str | None = None, slurm: Mapping[str, str] | None = None
-    ) -> Place:
+        cls,
+        kind: str,
+        address: str | None = None,
+        slurm: Mapping[str, str] | Sequence[str] | None = None,
+    ) -> Target:
         """Return what the user asked for.
+
+        Args:
+            kind: Of executor.
+            address: Of a Ray cluster.
+            slurm: Parameters of ``sbatch``, by name or as ``NAME=VALUE,...``.
 
         Raises:
             UserError: There is no such executor, or something was given that is for another one.
@@ -44,7 +52,9 @@ class Place:
             raise UserError(f"address {address}: only the executor ray has one (--executor ray)")
         if slurm and kind != SLURM:
             raise UserError("slurm parameters: only for the executor slurm (--executor slurm)")
-        return cls(kind, "auto" if address is None else address, dict(slurm or {}))
+        if not isinstance(slurm, Mapping):
+            slurm = {name: value for text in slurm or () for name, value in _parameters(text)}
+        return cls(kind, "auto" if address is None else address, dict(slurm))
 
     def require(self) -> None:
         """Refuse an executor whose package is missing.
@@ -73,17 +83,8 @@ class Place:
         return f"the Ray cluster {self.address}" if self.kind == RAY else "Slurm"
 
 
-HERE = Place()
-"""This machine."""
-
-
-def slurm_parameters(text: str) -> dict[str, str]:
-    """Return what ``--slurm NAME=VALUE,...`` says.
-
-    Raises:
-        UserError: It is of another form.
-    """
-    found = {}
+def _parameters(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what ``--slurm NAME=VALUE,...`` says."""
     for part in text.split(","):
         name, equals, value = part.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")
@@ -91,5 +92,4 @@ def slurm_parameters(text: str) -> dict[str, str]:
             raise UserError(
                 f"--slurm {text}: expected NAME=VALUE,... such as partition=gpu,time=120"
             )
-        found[name] = value.strip()
-    return found
+        yield name, value.strip()

@@ -12,11 +12,12 @@ from known_facts import facts_of
 from palimpsest import load_suite, open_store, run_suite
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs import record_files
 from palimpsest.benchmark.runs.failure import Failure
-from palimpsest.benchmark.store import unsaved_runs as rescue
+from palimpsest.benchmark.store import unsaved_runs as beside
 from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.store.unsaved_runs import rescued, take_in
-from palimpsest.benchmark.store.writer import Saving
+from palimpsest.benchmark.store.unsaved_runs import take_in, unsaved_runs
+from palimpsest.benchmark.store.writer import RunWriter
 from palimpsest.benchmark.suites.spec import Spec
 
 SUITE = {
@@ -47,7 +48,7 @@ def own_folders(tmp_path, monkeypatch):
     """The user's own folders, so that tests meet nobody else's runs."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(rescue.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(beside.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def clock(monkeypatch):
 
 
 def saver(store, told, clock, hold=60.0):
-    return Saving(store, hold, told.append, clock, clock.sleep)
+    return RunWriter(store, hold, told.append, clock, clock.sleep)
 
 
 def test_a_run_is_held_while_the_store_is_locked_and_then_written(store, lock, clock):
@@ -102,7 +103,7 @@ def test_a_run_is_held_while_the_store_is_locked_and_then_written(store, lock, c
     assert first.startswith(f"{store.path}: a run cannot be written (database is locked)")
     assert "held in memory" in first
     assert "takes runs again" in last
-    assert not rescued(store.path).runs
+    assert not unsaved_runs(store.path).runs
 
 
 def test_after_a_time_it_is_written_beside_the_store_and_training_goes_on(store, lock, clock):
@@ -113,14 +114,14 @@ def test_after_a_time_it_is_written_beside_the_store_and_training_goes_on(store,
         clock.now += 61
         saving.put(a_run(1))
         folder = store.path.with_name("runs.db.rescued")
-        assert list(rescued(store.path).runs.values()) == [a_run(0)]
-        assert [path.parent for path in rescued(store.path).runs] == [folder]
-    assert sorted(r.seed for r in rescued(store.path).runs.values()) == [0, 1]
+        assert list(unsaved_runs(store.path).runs.values()) == [a_run(0)]
+        assert [path.parent for path in unsaved_runs(store.path).runs] == [folder]
+    assert sorted(r.seed for r in unsaved_runs(store.path).runs.values()) == [0, 1]
     assert f"2 finished runs are in {folder}" in str(error.value)
     assert "\n" not in str(error.value)
     assert len(told) == 2
     lock.execute("ROLLBACK")
-    assert take_in(store, rescued(store.path)) == 2
+    assert take_in(store, unsaved_runs(store.path)) == 2
     assert [run.seed for run in store.records()] == [0, 1]
     assert not folder.exists()
 
@@ -133,17 +134,17 @@ def test_a_full_disk_is_met_the_same_way(store, clock):
     told = pytest.raises(UserError, match=r"disk is full.*1 finished run is in")
     with told, saver(store, [], clock) as saving:
         saving.put(big)
-    assert list(rescued(store.path).runs.values()) == [big]
+    assert list(unsaved_runs(store.path).runs.values()) == [big]
 
 
 def test_what_was_rescued_meanwhile_is_taken_in_at_the_end(store, lock, clock):
     with saver(store, [], clock, hold=0.0) as saving:
         lock.execute("BEGIN IMMEDIATE")
         saving.put(a_run())
-        assert len(rescued(store.path).runs) == 1
+        assert len(unsaved_runs(store.path).runs) == 1
         lock.execute("ROLLBACK")
     assert len(store.statuses()) == 1
-    assert not rescued(store.path).runs
+    assert not unsaved_runs(store.path).runs
 
 
 def test_an_interrupt_waits_for_nothing(store, lock, clock):
@@ -152,7 +153,7 @@ def test_an_interrupt_waits_for_nothing(store, lock, clock):
         lock.execute("BEGIN IMMEDIATE")
         saving.put(a_run())
         raise KeyboardInterrupt
-    assert len(rescued(store.path).runs) == 1
+    assert len(unsaved_runs(store.path).runs) == 1
     assert clock.now == before
 
 
@@ -174,7 +175,7 @@ def test_an_interrupt_of_the_wait_at_the_end_loses_nothing(store, lock, clock, m
     with pytest.raises(KeyboardInterrupt), saver(store, told, clock) as saving:
         lock.execute("BEGIN IMMEDIATE")
         saving.put(a_run())
-    assert len(rescued(store.path).runs) == 1
+    assert len(unsaved_runs(store.path).runs) == 1
     assert "the next run takes them in" in told[-1]
 
 
@@ -186,7 +187,7 @@ def test_where_nothing_can_be_written_beside_the_store_it_is_in_a_folder_of_the_
     with told as error, saver(store, [], clock, hold=0.0) as saving:
         lock.execute("BEGIN IMMEDIATE")
         saving.put(a_run())
-    (path,) = rescued(store.path).runs
+    (path,) = unsaved_runs(store.path).runs
     assert path.is_relative_to(tmp_path / "state")
     assert str(path.parent) in str(error.value)
     assert path.parent.stat().st_mode & 0o077 == 0
@@ -197,7 +198,7 @@ def test_where_nothing_can_be_written_at_all_runs_stay_in_memory(store, lock, cl
         raise UserError("no space")
 
     told = []
-    monkeypatch.setattr(rescue, "write_files", full)
+    monkeypatch.setattr(record_files, "write_files", full)
     lost = pytest.raises(UserError, match=r"1 finished run is lost \(no space")
     with lost, saver(store, told, clock, hold=0.0) as saving:
         lock.execute("BEGIN IMMEDIATE")
@@ -215,14 +216,14 @@ def test_where_nothing_can_be_written_at_all_runs_stay_in_memory(store, lock, cl
 
 def test_a_failure_comes_back_as_it_was(store):
     run = replace(a_run(), status="failed", failure=Failure.told("boom"), accuracy_matrix=[])
-    rescue.rescue(store.path, run)
-    assert list(rescued(store.path).runs.values()) == [run]
+    beside.save_beside(store.path, run)
+    assert list(unsaved_runs(store.path).runs.values()) == [run]
 
 
 def test_a_finished_run_of_the_store_is_kept(store):
     store.put(a_run(suite="theirs"))
-    rescue.rescue(store.path, a_run())
-    assert take_in(store, rescued(store.path)) == 0
+    beside.save_beside(store.path, a_run())
+    assert take_in(store, unsaved_runs(store.path)) == 0
     assert [run.suite for run in store.records()] == ["theirs"]
     assert not store.path.with_name("runs.db.rescued").exists()
 
@@ -245,12 +246,12 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_what_is_not_a_rescued_run_is_refused_in_a_sentence_and_kept(store, wrong):
-    folder = rescue.rescue(store.path, a_run())
+    folder = beside.save_beside(store.path, a_run())
     (path,) = folder.iterdir()
     text = WRONG[wrong](path.read_text())
     assert text != path.read_text()
     path.write_text(text)
-    found = rescued(store.path)
+    found = unsaved_runs(store.path)
     (sentence,) = found.refused
     assert found.runs == {}
     assert sentence.startswith(f"{path}: not a rescued run")
@@ -260,17 +261,17 @@ def test_what_is_not_a_rescued_run_is_refused_in_a_sentence_and_kept(store, wron
 
 
 def test_the_folder_for_temporary_files_may_hold_nobody_elses_runs(store, monkeypatch, tmp_path):
-    *_, folder = rescue._folders(store.path)
+    *_, folder = beside._folders(store.path)
     folder.mkdir()
-    run = rescue.rescue(store.path, a_run()) / f"{a_run().key}.json"
+    run = beside.save_beside(store.path, a_run()) / f"{a_run().key}.json"
     run.rename(folder / run.name)
-    assert len(rescued(store.path).runs) == 1
-    monkeypatch.setattr(rescue.os, "geteuid", lambda: folder.stat().st_uid)
+    assert len(unsaved_runs(store.path).runs) == 1
+    monkeypatch.setattr(beside.os, "geteuid", lambda: folder.stat().st_uid)
     link = folder.with_name("link")
     folder.rename(link)
     folder.symlink_to(link)
-    assert rescued(store.path).runs == {}
-    assert "not this user's folder" in rescued(store.path).refused[0]
+    assert unsaved_runs(store.path).runs == {}
+    assert "not this user's folder" in unsaved_runs(store.path).refused[0]
 
 
 @pytest.mark.thorough

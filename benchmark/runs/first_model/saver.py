@@ -17,10 +17,8 @@ from palimpsest.benchmark.runs.first_model.model import FirstModel, tensors_of
 from palimpsest.benchmark.runs.first_model.storage import checksum, save
 
 
-class Keeper(SupervisedPlugin):
+class FirstModelSaver(SupervisedPlugin):
     """Saves the first model at the end of its training.
-
-    It is the first plugin, and so sees the end of the training before any strategy does.
 
     Args:
         path: Where to save it.
@@ -35,7 +33,6 @@ class Keeper(SupervisedPlugin):
         self._surroundings: bytes | None = None
         self._trained: list[str] = []
         self._untrained: dict[str, nn.Parameter] = {}
-        self._steps = 0
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the state of the bank before training."""
@@ -50,17 +47,14 @@ class Keeper(SupervisedPlugin):
             self._trained.append(name)
             del self._untrained[name]
 
-    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Count."""
-        self._steps += 1
-
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Save what has changed, unless something that cannot be handed over has changed, too."""
         with contextlib.suppress(Exception):  # then the other runs train their own
             if self._surroundings == _surroundings(strategy.model):
-                save(self._trained_model(strategy.model, strategy.optimizer), self._path)
+                save(self._trained_model(strategy), self._path)
 
-    def _trained_model(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> FirstModel:
+    def _trained_model(self, strategy: Any) -> FirstModel:
+        model, optimizer = strategy.model, strategy.optimizer
         names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
         return FirstModel(
             state={n: v for n, v in tensors_of(model).items() if _digest(v) != self._before[n]},
@@ -70,7 +64,7 @@ class Keeper(SupervisedPlugin):
                 {k: v for k, v in group.items() if k != "params"}
                 for group in optimizer.param_groups
             ],
-            steps=self._steps,
+            steps=strategy.step_clock.step,
             curve=self._curves[0] if self._curves else None,
         )
 

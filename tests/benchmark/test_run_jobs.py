@@ -6,9 +6,9 @@ import pytest
 
 from palimpsest.benchmark.executors import run_jobs as module
 from palimpsest.benchmark.executors.executor import Lost
-from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
@@ -39,7 +39,7 @@ class Pretends:
     def execute(self, jobs, report):
         self.calls.append([tuple(run.key for run in job) for job in jobs])
         for job in jobs:
-            report(job, Advance(0.5))
+            report(job, JobProgress(0.5))
             tries = sum(run.key in each for call in self.calls for each in call for run in job[:1])
             if job[0].key.startswith("late"):
                 yield Lost(job, "it took too long", FailureKind.TIMED_OUT, final=True)
@@ -51,7 +51,7 @@ class Pretends:
 
 def outcome(executor, *names, retries=1):
     runs = [a_run(name) for name in names]
-    records = list(carry_out(runs, executor, lambda *_: None, retries))
+    records = list(run_jobs(runs, executor, lambda *_: None, retries))
     assert sorted(record.key for record in records) == sorted(names)
     return {record.key: record for record in records}
 
@@ -104,7 +104,7 @@ def test_the_first_job_of_a_scenario_and_seed_starts_well_before_the_others():
     names = [f"{seed}{letter}" for seed in range(4) for letter in "abc"]
     runs = [replace(a_run(name), seed=int(name[0])) for name in names]
     executor = Pretends(workers=2)
-    list(carry_out(runs, executor, lambda *_: None))
+    list(run_jobs(runs, executor, lambda *_: None))
     ordered = [key for (key,) in executor.calls[0]]
     assert ordered == ["0a", "1a", "0b", "0c", "2a", "1b", "1c", "3a", "2b", "2c", "3b", "3c"]
 
@@ -112,7 +112,7 @@ def test_the_first_job_of_a_scenario_and_seed_starts_well_before_the_others():
 def test_a_lost_job_is_told_to_begin_again():
     told = []
     runs = [a_run("lost 1"), a_run("a")]
-    list(carry_out(runs, Pretends(), lambda job, how: told.append((job[0].key, how.fraction))))
+    list(run_jobs(runs, Pretends(), lambda job, how: told.append((job[0].key, how.fraction))))
     assert told == [("lost 1", 0.5), ("lost 1", 0.0), ("a", 0.5), ("lost 1", 0.5)]
 
 
@@ -127,7 +127,7 @@ def test_whoever_ends_early_ends_the_executor_too():
                 self.ended = True
 
     executor = Endless()
-    records = carry_out([a_run("a"), a_run("b")], executor, lambda *_: None)
+    records = run_jobs([a_run("a"), a_run("b")], executor, lambda *_: None)
     next(records)
     records.close()
     assert executor.ended
@@ -138,4 +138,4 @@ def test_what_is_raised_while_progress_is_told_ends_all():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(carry_out([a_run("a")], Pretends(), interrupt))
+        list(run_jobs([a_run("a")], Pretends(), interrupt))

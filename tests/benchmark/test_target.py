@@ -1,13 +1,16 @@
 """Where runs are carried out, and what they need there: options, suite files, messages."""
 
+import inspect
 import socket
+from dataclasses import fields
 
 import pytest
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors import paths as place
-from palimpsest.benchmark.executors.paths import Place, slurm_parameters
+from palimpsest.benchmark.executors import target
+from palimpsest.benchmark.executors.options import RunOptions
+from palimpsest.benchmark.executors.target import Target
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.suites.loading import load_suite
@@ -18,12 +21,12 @@ SUITE = {
     "scenarios": {"two_models": {"data": "digits", "steps": 5, "width": 4}},
     "strategies": {"finetune": {}},
 }
-RAY, SLURM = Place("ray"), Place("slurm")
+RAY, SLURM = {"executor": "ray"}, {"executor": "slurm"}
 
 
 @pytest.mark.parametrize("kind", ["ray", "slurm"])
 def test_a_missing_package_is_told_with_what_installs_it(kind, monkeypatch):
-    monkeypatch.setattr(place, "find_spec", lambda name: None)
+    monkeypatch.setattr(target, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=rf"pip install 'palimpsest-bench\[{kind}\]'"):
         run_suite(SUITE, executor=kind)
 
@@ -38,15 +41,21 @@ def test_a_missing_package_is_told_with_what_installs_it(kind, monkeypatch):
 )
 def test_what_does_not_fit_is_refused(arguments, said):
     with pytest.raises(UserError, match=said):
-        Place.of(*arguments)
+        Target.of(*arguments)
+
+
+def test_python_and_the_command_line_have_the_same_options():
+    asked = inspect.signature(run_suite).parameters
+    for option in fields(RunOptions):
+        assert str(asked[option.name].default) == str(option.default), option.name
 
 
 def test_parameters_of_slurm():
-    found = slurm_parameters("partition=gpu,--time=1-00:00:00,mail-user=a@b")
+    found = Target.of("slurm", None, ["partition=gpu,--time=1-00:00:00", "mail-user=a@b"]).slurm
     assert found == {"partition": "gpu", "time": "1-00:00:00", "mail_user": "a@b"}
     for wrong in ("", "gpu", "=gpu", "a b=c"):
         with pytest.raises(UserError, match="expected NAME=VALUE"):
-            slurm_parameters(wrong)
+            Target.of("slurm", None, [wrong])
 
 
 def test_resources_are_no_part_of_a_run(tmp_path):
@@ -58,7 +67,7 @@ def test_resources_are_no_part_of_a_run(tmp_path):
     assert given.resources.gpus_on("cuda") == 0.5
     assert given.resources.gpus_on("cpu") == 0
     assert plain.resources.gpus_on("cuda") == 1
-    plan = make_plan([given], tmp_path / "a.db", root=tmp_path, place=RAY)
+    plan = make_plan([given], RunOptions(store=tmp_path / "a.db", data_root=tmp_path, **RAY))
     assert plan.resources == {"small": given.resources}
 
 
@@ -82,16 +91,17 @@ def test_a_plan_for_a_cluster(tmp_path):
     suite = load_suite(SUITE)
 
     def planned(**more):
-        return make_plan([suite], tmp_path / "a.db", root=tmp_path, **more)
+        options = RunOptions(store=tmp_path / "a.db", data_root=tmp_path, **more)
+        return make_plan([suite], options)
 
-    assert planned(place=RAY).workers is None
-    assert planned(place=RAY, workers=7).workers == 7
-    assert planned(place=SLURM).workers == 1
-    assert planned(place=RAY, device="cuda").todo[0].spec.device == "cuda"  # nodes have it
+    assert planned(**RAY).workers is None
+    assert planned(**RAY, workers=7).workers == 7
+    assert planned(**SLURM).workers == 1
+    assert planned(**RAY, device="cuda").todo[0].spec.device == "cuda"  # nodes have it
     with pytest.raises(UserError, match="each run sees its own GPUs; say cuda"):
-        planned(place=RAY, device="cuda:1")
+        planned(**RAY, device="cuda:1")
     with pytest.raises(UserError, match="0 is this process"):
-        planned(place=SLURM, workers=0)
+        planned(**SLURM, workers=0)
 
 
 def test_where_no_cluster_answers_one_is_started_here(monkeypatch):

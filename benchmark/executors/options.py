@@ -1,0 +1,75 @@
+"""The options of ``palimpsest run`` and of ``run_suite``, in one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palimpsest.benchmark.executors.target import LOCAL, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How runs are done: where, with how many workers, from which data."""
+
+    store: Annotated[Path, typer.Option("--store", help="The results database.")] = Path(
+        "palimpsest.db"
+    )
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; default: one per processor.")
+    ] = None
+    hold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to hold runs that the store does not take, before they are written into "
+            "STORE.rescued; default: 60.",
+        ),
+    ] = None
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Where the data sets are; default: $PALIMPSEST_DATA, else the cache."),
+    ] = None
+    scratch: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where runs share files while they last; default: /tmp."),
+    ] = None
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="End a run after this time; it counts as failed."),
+    ] = None
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a run is tried again whose process has died.")
+    ] = 1
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS",
+            min=1,
+            help="Save a run after each model and this often, to go on from there after a kill; by "
+            "default after a model, once a minute at most.",
+        ),
+    ] = None
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu"
+    executor: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or a cluster: ray, slurm.")
+    ] = LOCAL
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, HOST:PORT; default: auto.")
+    ] = None
+    slurm: Mapping[str, str] | Sequence[str] | None = None
+
+    @cached_property
+    def target(self) -> Target:
+        """Where runs train.
+
+        Raises:
+            UserError: There is no such executor, or an option is for another one.
+        """
+        return Target.of(self.executor, self.address, self.slurm)
