@@ -125,25 +125,6 @@ def test_what_is_never_fed_anything_stays_to_the_bit(rule):
     assert (before[:, others] != after[:, others]).all()
 
 
-def test_what_a_model_does_not_use_keeps_its_posterior_to_the_bit():
-    bank, plugin = make_bank(THREE), BAdam(eta=1.0)
-    states, known = [snapshot(bank)], [{}]
-
-    def note(_, model):
-        states.append(snapshot(model))
-        known.append({name: sigma.clone() for name, sigma in plugin.deviations.items()})
-
-    train(bank, [plugin], parts=make_data(3), program="in_memory", after_each=note)
-    for i, ((before, after), (old, new)) in enumerate(
-        zip(pairwise(states), pairwise(known), strict=True)
-    ):
-        used = set(bank.parameters_of(i))
-        assert {name for name in before if not torch.equal(before[name], after[name])} == used
-        for name, sigma in new.items():
-            same_as = old.get(name, torch.full_like(sigma, 0.06))
-            assert torch.equal(sigma, same_as) is (name not in used)
-
-
 def test_what_is_new_begins_with_the_initial_deviation():
     class Begins(SupervisedPlugin):
         def before_training_epoch(self, strategy, *_, **__):
@@ -215,77 +196,6 @@ def test_deviations_stay_positive_however_curved_the_loss_is():
     assert sigma[0].item() == pytest.approx(1e-6, rel=1e-3)  # 1 / (H sigma), not 0
     assert sigma[1] == 1
     assert sigma[2].item() == pytest.approx(math.sqrt(1 + 25) + 5)
-
-
-def test_means_without_variance_stay():
-    bank, plugin = make_bank(), BAdam(sigma=1e-12)
-    assert same(train(bank, [plugin]), bank)
-    assert all((sigma == 1e-12).all() for sigma in plugin.deviations.values())
-
-
-class Looks(SupervisedPlugin):
-    """Whether the weights are the means, in a forward pass and after a step."""
-
-    def __init__(self):
-        super().__init__()
-        self.drawn, self.left, self.start = [], [], None
-
-    def before_training_iteration(self, strategy, *_, **__):
-        self.start = snapshot(strategy.model)
-
-    def after_forward(self, strategy, *_, **__):
-        now = snapshot(strategy.model)
-        self.drawn.append(all(not torch.equal(self.start[n], now[n]) for n in now))
-
-    def before_update(self, strategy, *_, **__):
-        self.left.append(same(self.start, snapshot(strategy.model)))
-
-
-def test_evaluation_and_steps_take_the_means():
-    plugin, looks = BAdam(eta=1.0), Looks()
-    model = train(make_bank(), [plugin, looks]).eval()
-    assert all(looks.drawn)
-    assert all(looks.left)
-    assert len(looks.left) == 16
-    x = make_data()[0][0]
-    assert torch.equal(model(x, 1), model(x, 1))
-
-
-def test_the_moments_begin_anew_or_go_on():
-    def trained(reset):
-        bank = make_bank((("shared", "a"), ("shared", "a")))
-        return train(bank, [BAdam(eta=5.0, reset=reset)], epochs=3)
-
-    assert not same(trained("moments"), trained("never"))
-
-
-def test_the_more_eta_the_more_a_model_learns_and_forgets():
-    forgotten, learned, deviations = [], [], []
-    for eta in (0.3, 3.0, 10.0):
-        plugin, losses = BAdam(eta=eta, draws=4), []
-        parts = make_data()
-
-        def note(i, model, parts=parts, losses=losses):
-            for j, (x, y) in enumerate(parts):
-                losses.append(cross_entropy(model.eval()(x, j), y).item())
-            model.train()
-
-        train(make_bank(), [plugin], parts=parts, epochs=6, after_each=note)
-        forgotten.append(losses[2] - losses[0])
-        learned.append(losses[1] - losses[3])
-        deviations.append(plugin.deviations["blocks.shared.0.weight"].mean().item())
-    assert forgotten == sorted(forgotten)
-    assert learned == sorted(learned)
-    assert forgotten[2] > forgotten[0] + 0.1
-    assert max(deviations) < 1.1 * min(deviations)
-
-
-def test_on_the_same_data_deviations_shrink_on_with_every_model():
-    part, found = make_data(1), []
-    plugin = BAdam(eta=1.0)
-    note = {"after_each": lambda *_: found.append(plugin.deviations["0.weight"].mean().item())}
-    train(make_ordinary(), [plugin], parts=part * 3, **note)
-    assert 0.06 > found[0] > found[1] > found[2]
 
 
 def test_sampled_weights_are_drawn_from_the_posterior_and_put_back():

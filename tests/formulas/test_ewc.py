@@ -129,13 +129,6 @@ def test_two_models_make_ewc_and_wpl_the_same_computation(fisher, application, p
     assert not same(ewc, train(make_bank(), program=program))
 
 
-def test_three_models_part_ewc_from_wpl():
-    bank, parts = make_bank(THREE), make_data(3)
-    ewc = train(bank, [EWC(strength=40.0)], parts=parts, program="in_memory")
-    wpl = train(bank, [WPL(strength=40.0)], parts=parts, program="in_memory")
-    assert distance(ewc, wpl) > 1e-5
-
-
 @pytest.mark.parametrize("program", ["naive", "in_memory"])
 def test_samples_of_a_mixed_experience_count_for_their_own_model(program):
     (x, y), (z, w) = make_data()

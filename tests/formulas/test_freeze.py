@@ -6,14 +6,11 @@ from avalanche.training.plugins import SupervisedPlugin
 from programs import (
     CLASSES,
     FEATURES,
-    MODELS,
     OPTIMIZERS,
     THREE,
     every_program,
     make_bank,
     make_data,
-    make_ordinary,
-    snapshot,
     train,
 )
 from torch import nn
@@ -45,19 +42,6 @@ def test_exactly_what_no_earlier_model_used_is_trained(program, optimizer, reset
             assert torch.equal(value, states[model - 1][name]) == (name not in free), name
 
 
-@every_program
-def test_a_model_that_shares_everything_is_not_trained_again(program):
-    first, second = states_of(make_ordinary(), program, optimizer="adam", reset=False)
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-@every_program
-def test_the_first_model_is_trained_as_without_freezing(program):
-    frozen = train(make_bank(), [Freeze()], parts=make_data(1), program=program)
-    plain = train(make_bank(), parts=make_data(1), program=program)
-    assert all(torch.equal(snapshot(frozen)[n], p) for n, p in plain.named_parameters())
-
-
 def normalised_bank(affine):
     torch.manual_seed(0)
 
@@ -78,19 +62,6 @@ def test_running_statistics_of_frozen_layers_stand_still(program, affine):
     first, second = states_of(normalised_bank(affine), program)
     for name in first:
         assert torch.equal(first[name], second[name]) == (".b." not in name), name
-
-
-@every_program
-@pytest.mark.parametrize("model", MODELS)
-def test_predictions_of_the_first_model_stay_the_same(program, model):
-    x, outputs = make_data()[0][0], []
-
-    def predict(_, trained):
-        with torch.no_grad():
-            outputs.append(trained(x, 0) if model == "bank" else trained(x))
-
-    train(MODELS[model](), [Freeze()], program=program, optimizer="adam", after_each=predict)
-    assert torch.equal(*outputs)
 
 
 def test_frozen_layers_still_let_gradients_through():

@@ -118,16 +118,6 @@ def test_a_model_that_was_not_trained_is_evaluated_with_the_initial_weights(prog
     assert not same(spy.states[0], initial.state_dict())
 
 
-@every_program
-def test_evaluation_leaves_the_weights_as_they_were(program):
-    model, strategy, tests = train_models(
-        make_ordinary(), program, make_data(2), [0, 0], "sgd", [Independent()]
-    )
-    before = copy.deepcopy(model.state_dict())
-    evaluate(strategy, tests)
-    assert same(before, model.state_dict())
-
-
 def test_evaluation_before_any_training_is_possible():
     initial, spy = make_bank(), Spy()
     experiences, tests = in_memory_streams(make_data(2), [0, 1])

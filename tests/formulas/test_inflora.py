@@ -2,7 +2,6 @@
 
 import copy
 import math
-from itertools import pairwise
 
 import pytest
 import torch
@@ -18,8 +17,6 @@ from programs import (
     every,
     make_bank,
     make_data,
-    make_ordinary,
-    same,
     snapshot,
     train,
 )
@@ -194,26 +191,6 @@ def test_what_an_earlier_model_fed_a_layer_has_the_same_output_as_before(optimiz
     assert torch.linalg.matrix_rank(step, rtol=1e-6) == 2
 
 
-def test_the_more_energy_is_kept_the_less_a_branch_does_to_earlier_inputs():
-    sizes = 0.5 ** torch.arange(FEATURES)
-    parts = [(x * sizes, y) for x, y in make_data()]
-    shares = []
-    for energy in (0.0, 0.99, 0.9999):
-        states = []
-        train(
-            make_bank(),
-            [InfLoRA(energy=energy, rank=3)],
-            parts=parts,
-            optimizer="adam",
-            after_each=lambda _, m, states=states: states.append(weights(m)),
-        )
-        before, after = (state["blocks.shared.0.weight"] for state in states)
-        x = parts[0][0]
-        shares.append(((x @ (after - before).T).norm() / (x @ before.T).norm()).item())
-    nothing, much, nearly_all = shares
-    assert nothing > 2 * much > 4 * nearly_all > 0
-
-
 def test_folding_a_branch_and_opening_one_changes_no_output():
     bank, parts = make_bank(), make_data()
     plugin = InfLoRA(energy=0.5)
@@ -228,13 +205,6 @@ def test_folding_a_branch_and_opening_one_changes_no_output():
     for layer in branched(bank).values():
         assert layer.reduction is None
         assert not layer.expansions
-
-
-@every
-def test_the_first_model_is_that_of_fine_tuning(optimizer):
-    own = {"parts": make_data(1), "optimizer": optimizer}
-    found, plain = train(make_bank(), [InfLoRA()], **own), train(make_bank(), **own)
-    assert same(weights(found), snapshot(plain))
 
 
 class Convolutional(nn.Module):
@@ -381,32 +351,3 @@ def test_layers_that_are_frozen_or_tied_have_no_branch():
 def test_a_network_without_layers_is_refused():
     with pytest.raises(ValueError, match="the network has none that it can wrap"):
         train(nn.Linear(FEATURES, CLASSES), [InfLoRA()])
-
-
-def rise(energy):
-    """By how much the first model's loss rises while others train, of a network that all share."""
-    parts, losses = make_data(3), []
-    x, y = parts[0]
-
-    def note(_, model):
-        losses.append(cross_entropy(model(x), y).item())
-
-    train(make_ordinary(), [InfLoRA(energy=energy)], parts=parts, epochs=10, after_each=note)
-    return losses[-1] - losses[0]
-
-
-def test_the_more_energy_is_kept_the_less_is_forgotten_and_with_all_of_it_nothing():
-    nothing, much, everything = map(rise, (0.0, 0.9, 1.0))
-    assert nothing > 2 * much > 0.02
-    assert everything == pytest.approx(0, abs=1e-6)
-
-
-def test_bases_only_grow():
-    plugin, seen = InfLoRA(energy=0.6), []
-    note = {"after_each": lambda *_: seen.append({n: b.kept() for n, b in plugin.bases.items()})}
-    train(make_bank(THREE), [plugin], parts=make_data(3), **note)
-    for before, after in pairwise(seen):
-        for name, kept in before.items():
-            torch.testing.assert_close(
-                after[name] @ (after[name].T @ kept), kept, rtol=0, atol=1e-6
-            )

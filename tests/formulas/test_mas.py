@@ -1,13 +1,9 @@
 """Memory aware synapses against one backward pass a sample."""
 
-import copy
-
 import pytest
 import torch
 from programs import (
     FEATURES,
-    MODELS,
-    OPTIMIZERS,
     THREE,
     Quadratics,
     Tape,
@@ -17,9 +13,6 @@ from programs import (
     make_data,
     make_ordinary,
     replay,
-    same,
-    snapshot,
-    still,
     train,
 )
 from references import slow_sensitivity
@@ -96,34 +89,6 @@ def test_the_sensitivity_is_that_of_one_backward_pass_a_sample(network, samples)
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_it_is_not_the_gradient_of_a_batch():
-    x, model = torch.randn(30, FEATURES), make_ordinary()
-    (model(x).square().sum() / len(x)).backward()
-    found = output_sensitivity(model, dict(model.named_parameters()), x)
-    assert (found["0.weight"] > 1.2 * model[0].weight.grad.abs()).float().mean() > 0.5
-
-
-def test_the_model_is_left_as_it_was_found():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 2))
-    model[0].bias.requires_grad_(False)
-    model[1].eval()
-    x = torch.randn(9, FEATURES)
-    model(x).sum().backward()
-    state = copy.deepcopy(model.state_dict())
-    gradients = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
-    modes = [module.training for module in model.modules()]
-    random = torch.get_rng_state()
-    output_sensitivity(model, dict(model.named_parameters()), x)
-    assert torch.equal(torch.get_rng_state(), random)
-    assert same(model.state_dict(), state)
-    assert modes == [module.training for module in model.modules()]
-    assert not model[0].bias.requires_grad
-    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
-        assert (parameter.grad is None) == (gradient is None)
-        assert gradient is None or torch.equal(parameter.grad, gradient)
-
-
 class SlowMAS:
     """Sums of importances and anchors at the latest weights."""
 
@@ -167,30 +132,3 @@ def test_trains_as_a_plain_loop_does(application, kind):
         anchor = slow.quadratics.terms[name][0][1]
         torch.testing.assert_close(plugin.importances[name], importance, rtol=1e-3, atol=1e-5)
         torch.testing.assert_close(plugin.anchors[name], anchor, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("program", ["naive", "in_memory"])
-def test_importance_depends_neither_on_labels_nor_on_the_batch_size(program):
-    def importances(batch_size, shift):
-        plugin = MAS(samples=30)
-        parts = [(x, (y + shift) % 4) for x, y in make_data()]
-        options = {"program": program, "optimizer": still, "batch_size": batch_size}
-        train(make_ordinary(), [plugin], parts=parts, **options)
-        return plugin.importances
-
-    assert same(importances(4, 0), importances(20, 1))
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_anchors_are_at_the_latest_weights(model):
-    plugin, states = MAS(strength=1.0), []
-    train(
-        MODELS[model](),
-        [plugin],
-        program="in_memory",
-        optimizer=OPTIMIZERS["adam"],
-        after_each=lambda _, m: states.append(snapshot(m)),
-    )
-    shared = set(plugin.anchors) - {n for n in plugin.anchors if ".a." in n}
-    assert shared
-    assert all(torch.equal(plugin.anchors[name], states[1][name]) for name in shared)

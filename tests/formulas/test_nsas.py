@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 
 from palimpsest.benchmark.kit.models import Supernet
 from palimpsest.strategies import NSAS
-from palimpsest.strategies.base.architectures import NoArchitecturesError, Searchable
+from palimpsest.strategies.base.architectures import NoArchitecturesError
 
 WIDTH = 8
 
@@ -67,17 +67,6 @@ class Watched(NSAS):
     def before_training_exp(self, strategy, *_, **__):
         super().before_training_exp(strategy)
         self.archives.append(list(self.archive))
-
-
-def test_the_toy_is_what_the_strategy_asks_for():
-    model = supernet()
-    assert isinstance(model, Searchable)
-    assert not isinstance(make_bank(), Searchable)
-    x = make_data(1)[0][0]
-    for label in range(6):
-        architecture = model.architecture_of(label)
-        assert torch.equal(model.run(x, architecture), model(x, label))
-    assert model.distance((0, 1, 0), (0, 2, 0)) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("program", ["naive", "in_memory"])
@@ -134,23 +123,6 @@ def test_the_archive_is_that_of_the_published_search():
             begins(plugin, model, label)
             assert plugin.archive == archive
     assert replaced >= 5
-
-
-def spread(archive, model):
-    return np.mean([model.distance(a, b) for a in archive for b in archive if a is not b])
-
-
-def test_the_archive_is_more_diverse_than_chance():
-    model = supernet(18)
-    own, chance = [], []
-    for seed in range(10):
-        plugin = NSAS(archive=3, seed=seed)
-        for label in range(18):
-            begins(plugin, model, label)
-        own.append(spread(plugin.archive, model))
-        generator = np.random.default_rng(100 + seed)
-        chance.append(spread([model.sample_architecture(generator) for _ in range(3)], model))
-    assert np.mean(own) > np.mean(chance) + 0.1
 
 
 class Counting(Supernet):
@@ -270,41 +242,6 @@ def test_without_weight_the_archive_is_fine_tuning(optimizer):
     assert same(plain, visit(model, NSAS(epsilon=0.0), optimizer=optimizer))
 
 
-def test_the_seed_decides_what_is_drawn():
-    def end(seed):
-        return visit(supernet(), NSAS(seed=seed))
-
-    assert same(end(1), end(1))
-    assert not same(end(1), end(2))
-
-
 def test_a_model_without_architectures_is_refused_in_a_sentence():
     with pytest.raises(NoArchitecturesError, match="NSAS needs the architectures of a supernet"):
         train(make_bank(), [NSAS()])
-
-
-def test_visited_architectures_lose_less():
-    """What NSAS is for: what was learned in a visit is kept while others are visited."""
-
-    def rise(*plugins):
-        model, (x, y) = supernet(9), make_data(1)[0]
-        after = []
-
-        def note(i, model):
-            with torch.no_grad():
-                after.append(cross_entropy(model(x, i), y).item())
-
-        end = train(
-            model,
-            plugins,
-            parts=make_data(1) * 9,
-            labels=list(range(9)),
-            program="in_memory",
-            epochs=12,
-            after_each=note,
-        )
-        with torch.no_grad():
-            ends = [cross_entropy(end(x, i), y).item() for i in range(9)]
-        return np.mean(np.array(ends) - np.array(after))
-
-    assert rise(NSAS(seed=1)) < rise()

@@ -75,15 +75,6 @@ def test_gradients_and_steps_are_orthogonal_to_orthonormal_bases(optimizer, grad
         assert (basis.T @ basis - torch.eye(columns)).abs().max() < 1e-6
 
 
-def test_single_precision_is_enough():
-    plugin = OGL(samples=5)
-    watch = Steps(plugin)
-    train(make_bank(THREE), [plugin, watch], parts=make_data(3), program="in_memory")
-    assert max(watch.gradients) < 1e-5
-    for basis in plugin.bases.values():
-        assert (basis.T @ basis - torch.eye(basis.shape[1])).abs().max() < 1e-6
-
-
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_what_no_model_used_before_is_trained_as_ever(optimizer):
     parts = make_data(2)

@@ -141,25 +141,6 @@ def test_the_scale_of_a_branch_is_applied_once():
     assert [*dict(layer.named_parameters())] == ["layer.weight"]
 
 
-@every
-def test_the_start_stays_and_no_training_depends_on_those_between(optimizer):
-    first, one, last, other = make_data(4)
-    ends = []
-    for between in (one, other):
-        plugin, states = PIC(rank=2), []
-        own = {"parts": [first, between, last], "optimizer": optimizer, "reset": False}
-        note = {"after_each": lambda _, m, s=states: s.append(plain(snapshot(m)))}
-        train(make_bank(THREE), [plugin], **own, **note)
-        ends.append(states[-1])
-        for name, start in plain(plugin.starts).items():  # biases, and what the first model left
-            if name.startswith(("blocks.x", "blocks.y")):
-                assert torch.equal(start, states[0][name])
-                moved = not torch.equal(states[2][name], start)
-                assert moved == name.endswith("weight")
-    used = make_bank(THREE).parameters_of(2)
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in used)
-
-
 @pytest.mark.parametrize("start", ["initial", "merged"])
 def test_a_pre_trained_start_has_branches_from_the_first_model_on(start):
     bank, plugin, states = make_bank(TRUNK), PIC(start=start, rank=1), []

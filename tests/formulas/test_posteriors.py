@@ -1,6 +1,5 @@
 """VCL, n-step KL and TD-VCL: a plain loop, their history, and what is exact about posteriors."""
 
-import operator
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -28,7 +27,6 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import cross_entropy
 
-from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.strategies import TDVCL, VCL, NStepKL
 from palimpsest.strategies.base.gaussian import Gaussian, divergence, slopes
 from palimpsest.strategies.memory.rehearsal import Rehearsal
@@ -40,19 +38,6 @@ BETA = 0.1  # of 40 samples: more is stiff
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def convolutional_bank():
-    """Three models of convolutions, whose heads are their own; the first and third share x."""
-    torch.manual_seed(0)
-    blocks = {
-        name: nn.Sequential(
-            nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 3, 2, padding=1), nn.Tanh(), nn.Flatten()
-        )
-        for name in "xz"
-    }
-    blocks |= {name: nn.Linear(36, CLASSES) for name in "abc"}
-    return ModelBank(blocks, (("x", "a"), ("z", "b"), ("x", "c")), CLASSES)
 
 
 def kl(q, p):
@@ -219,30 +204,6 @@ def test_the_divergence_is_zero_when_a_model_begins(make):
     with torch.no_grad():
         layer.layer.weight += 0.1
     assert plugin.divergence(trained).item() > 1e-3
-
-
-@pytest.mark.parametrize("program", ["naive", "in_memory"])
-@pytest.mark.parametrize("bank", [lambda: make_bank(THREE), convolutional_bank], ids=["mlp", "cnn"])
-@every
-def test_what_a_model_does_not_use_keeps_its_posterior_to_the_bit(optimizer, bank, program):
-    plugin = TDVCL(beta=BETA, posteriors=3)
-    states, histories = [], []
-
-    def note(_, model):
-        states.append(snapshot(model))
-        histories.append({name: [*kept] for name, kept in plugin.history.items()})
-
-    own = {"optimizer": optimizer, "reset": False, "after_each": note, "program": program}
-    trained = train(bank(), [plugin], parts=make_data(3), **own)
-    for i, (before, after) in enumerate(pairwise(states), 1):
-        used = set(trained.parameters_of(i))
-        moved = {name for name in before if not torch.equal(before[name], after[name])}
-        assert moved == used
-        assert any("log_ratios" in name for name in used)
-        for name, kept in histories[i].items():
-            before = histories[i - 1][name]
-            stayed = len(kept) == len(before) and all(map(operator.is_, kept, before))
-            assert stayed is (name not in used)
 
 
 def test_with_one_posterior_they_are_vcl_to_the_bit():
@@ -418,30 +379,6 @@ def test_the_prior_may_be_about_zero():
     assert first == pytest.approx(sum(of.values()), rel=1e-5)
     assert second == pytest.approx(of["blocks.b.weight"] + of["blocks.b.bias"], rel=1e-5)
     assert plugin.divergence(trained).item() == 0
-
-
-def test_the_more_beta_the_less_shared_posteriors_move():
-    def gap(beta):
-        states = []
-        note = {"after_each": lambda _, m: states.append(weights(m)[0]["blocks.shared.0.weight"])}
-        train(make_bank(), [VCL(beta=beta)], optimizer="adam", epochs=4, **note)
-        return (states[1] - states[0]).norm().item()
-
-    nothing, some, much = (gap(beta) for beta in (0.0, 0.3, 3.0))
-    assert nothing > 1.2 * some > 1.4 * much > 0
-
-
-def test_in_evaluation_and_between_steps_the_network_has_its_means():
-    plugin = VCL(beta=BETA)
-    bank = make_bank()
-    model = train(bank, [plugin], optimizer="adam")
-    plain = make_bank(seed=1)
-    plain.load_state_dict(weights(model)[0])
-    x = make_data()[0][0]
-    for mode in (model.train, model.eval):
-        mode()
-        assert torch.equal(model(x, 1), plain(x, 1))
-        assert torch.equal(model(x, 1), model(x, 1))
 
 
 def test_a_step_draws_every_weight_once():

@@ -11,7 +11,6 @@ from avalanche.models.utils import avalanche_forward
 from programs import (
     CLASSES,
     FEATURES,
-    MODELS,
     OPTIMIZERS,
     SAMPLES,
     THREE,
@@ -172,21 +171,6 @@ def normalised():
     )
 
 
-@every_program
-@pytest.mark.parametrize("make", [normalised, make_bank])
-@pytest.mark.parametrize(
-    "plugin",
-    [Replay(memory=0), DER(memory=0), DER(alpha=0, beta=0)],
-    ids=["replay", "der", "no weights"],
-)
-def test_without_memory_or_weights_it_is_fine_tuning_and_holds_nothing(program, make, plugin):
-    options = {"program": program, "optimizer": "momentum", "reset": False}
-    plugin = copy.deepcopy(plugin)
-    trained = train(make(), [plugin], **options)
-    assert same(trained, train(make(), **options))
-    assert state_bytes(plugin, trained) == 0
-
-
 def test_batch_normalisation_sees_the_batch_and_the_memory_as_one():
     seen = []
     model = normalised()
@@ -230,26 +214,6 @@ def test_a_model_with_a_single_sample_in_the_batch_has_no_statistics_to_take(
 def test_earlier_private_parameters_are_trained_along_and_later_ones_are_not(program, method):
     (first, second, third), moved = used_and_moved(method(), program)
     assert moved == [first | second, first | second | third]
-
-
-@every_method
-@pytest.mark.parametrize("model", MODELS)
-def test_it_forgets_less(method, model):
-    parts = make_data(2)
-
-    def loss(plugins):
-        trained = train(
-            MODELS[model](),
-            plugins,
-            parts=parts,
-            epochs=15,
-            program="in_memory",
-            optimizer="momentum",
-        )
-        with torch.no_grad():
-            return cross_entropy(avalanche_forward(trained, parts[0][0], 0), parts[0][1]).item()
-
-    assert loss([method(memory=60)]) < loss([]) - 0.1
 
 
 @every_method
@@ -326,21 +290,6 @@ def test_any_mean_over_samples_is_replayed_and_logits_need_cross_entropy():
     trained(Replay())
     with pytest.raises(ValueError, match="this training's loss is squares"):
         trained(DER())
-
-
-@pytest.mark.parametrize(
-    ("method", "wrong"),
-    [
-        *((method, {"memory": value}) for method in (Replay, DER) for value in (-1, 1.5, 10**12)),
-        *((method, {"memory_batch": 0}) for method in (Replay, DER)),
-        (DER, {"alpha": -1}),
-        (DER, {"beta": float("nan")}),
-        (Replay, {"alpha": 1}),
-    ],
-)
-def test_wrong_settings_are_refused(method, wrong):
-    with pytest.raises(ValueError, match="validation error"):
-        method(**wrong)
 
 
 # Images that are bytes, and augmentation

@@ -16,9 +16,7 @@ from programs import (
     make_data,
     make_ordinary,
     replay,
-    same,
     slow_fisher,
-    snapshot,
     train,
 )
 
@@ -171,41 +169,3 @@ def test_where_nothing_moves_only_the_fisher_information_counts():
     for name, importance in plugin.importances.items():
         torch.testing.assert_close(importance, plugin.fisher[name] / largest)
         assert not plugin.scores[name].any()
-
-
-def test_a_block_that_the_second_model_does_not_use_keeps_what_is_known_of_it():
-    plugin, kept = RWalk(strength=1.0), []
-    train(
-        make_bank(THREE),
-        [plugin],
-        parts=make_data(3),
-        program="in_memory",
-        after_each=lambda *_: kept.append(
-            copy.deepcopy([plugin.fisher, plugin.scores, plugin.importances, plugin.anchors])
-        ),
-    )
-    for first, second, third in zip(*kept, strict=True):
-        assert torch.equal(first["blocks.x.0.weight"], second["blocks.x.0.weight"])
-        assert not torch.equal(second["blocks.x.0.weight"], third["blocks.x.0.weight"])
-        assert not torch.equal(first["blocks.y.0.weight"], second["blocks.y.0.weight"])
-
-
-def test_the_strength_never_enters_the_importance_of_the_first_model():
-    def first(strength):
-        plugin, kept = RWalk(strength=strength), []
-        train(
-            make_bank(),
-            [plugin],
-            program="in_memory",
-            after_each=lambda *_: kept.append(copy.deepcopy(plugin.importances)),
-        )
-        return kept[0]
-
-    assert same(first(0.0), first(1e5))
-
-
-def test_segments_do_not_change_training():
-    def weights(every):
-        return train(make_bank(), [RWalk(strength=0, every=every)], optimizer="adam")
-
-    assert same(snapshot(weights(1)), snapshot(train(make_bank(), optimizer="adam")))

@@ -182,21 +182,6 @@ def test_a_copy_of_the_network_that_routes_routes_as_it_does(cnn):
     assert not torch.equal(avalanche_forward(model, x, 1), wanted)
 
 
-def test_a_router_sees_rotated_inputs_apart():
-    torch.manual_seed(0)
-    parts = []
-    for columns in ([0, 1], [2, 3], [4, 5]):
-        x = torch.zeros(40, FEATURES)
-        x[:, columns] = torch.randn(40, 2)
-        parts.append((x, (x[:, columns] > 0).long() @ torch.tensor([1, 2])))
-    settings = {"experts": "routed", "gate": 2, "start": "initial", "rank": 2}
-    plugin, model, _ = course(make_bank(TRUNK), parts, **settings)
-    for i, (x, _) in enumerate(parts):
-        outputs(plugin, model, i, x)
-        counts = plugin.routed["blocks.shared.0"][i]
-        assert counts[i] > 0.9 * sum(counts.values())
-
-
 def test_settings_that_have_no_meaning_together_are_refused():
     with pytest.raises(ValidationError, match="gate has no effect with experts: given"):
         SMILE(gate=2)

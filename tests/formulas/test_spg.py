@@ -19,7 +19,6 @@ from programs import (
     make_data,
     make_ordinary,
     replay,
-    same,
     snapshot,
     still,
     train,
@@ -125,16 +124,6 @@ def test_a_parameter_at_1_never_moves(optimizer):
     train(make_bank(), [plugin], optimizer=optimizer, after_each=note, reset=False)
     before, after = states
     assert all(torch.equal(before[name], after[name]) for name in before)  # nor what is private
-
-
-def test_no_importance_is_fine_tuning():
-    plugin = SPG()
-
-    def forget(*_):
-        plugin.importances = {name: torch.zeros_like(a) for name, a in plugin.importances.items()}
-
-    found = train(make_bank(THREE), [plugin], parts=make_data(3), after_each=forget)
-    assert same(found, train(make_bank(THREE), parts=make_data(3)))
 
 
 def test_other_heads_count():

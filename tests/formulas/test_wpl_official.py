@@ -12,7 +12,6 @@ from programs import (
     make_bank,
     make_data,
     replay,
-    same,
     train,
 )
 
@@ -124,14 +123,6 @@ def test_only_edges_have_importance():
     plugin = WPLOfficial()
     train(supernet(), [plugin], parts=make_data(3), program="in_memory")
     assert plugin.importances.keys() == supernet().edges()
-
-
-def test_without_strength_it_is_fine_tuning():
-    bank = make_bank(THREE)
-    options = {"parts": make_data(3), "optimizer": "momentum", "reset": False}
-    plain = train(bank, **options)
-    assert same(plain, train(bank, [WPLOfficial(strength=0, protect="all")], **options))
-    assert not same(plain, train(bank, [WPLOfficial(strength=1, protect="all")], **options))
 
 
 class Lengths:

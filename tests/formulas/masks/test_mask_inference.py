@@ -152,16 +152,6 @@ def test_halving_looks_at_fewer_masks_each_time():
     assert len(runs) == 3  # 7, 4, 2
 
 
-def test_an_evaluation_leaves_the_network_as_it_was():
-    plugin, model, x = trained(infer="one_shot")
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    with plugin.evaluating(model, 1), torch.no_grad():
-        model(x)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert model[0].mask is None
-    assert "forward" not in vars(model)
-
-
 @pytest.mark.parametrize("kind", [SupSup, SSNet])
 def test_the_model_that_trains_is_given(kind):
     plugin = kind(infer="one_shot", **({"mask_steps": 4} if kind is SSNet else {}))

@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from avalanche.benchmarks.utils import as_classification_dataset
-from avalanche.training.storage_policy import ReservoirSamplingBuffer
 from programs import make_data
 from scipy.stats import chi2
-from torch.utils.data import TensorDataset
 
 from palimpsest.strategies.memory.reservoir import Reservoir
 
@@ -71,24 +68,6 @@ def test_every_item_and_every_pair_is_kept_with_the_same_probability():
     assert deviation.max() < 4.5  # of 253 normal numbers, in 1 of 600 cases
 
 
-def test_a_reservoir_that_prefers_some_items_would_be_found():
-    class Wrong(Reservoir):
-        def _slots(self, count):  # as if every batch were the first after the filling
-            numbers = np.arange(self.seen, self.seen + count)
-            late = np.minimum(numbers, self.size + 3)
-            drawn = self.generator.integers(0, late, endpoint=True)
-            slots = np.where(numbers < self.size, numbers, drawn)
-            return {s: n for n, s in enumerate(slots.tolist()) if s < self.size}
-
-    def wrong(seed):
-        reservoir = Wrong(SIZE, np.random.default_rng(seed))
-        reservoir.offer({"x": torch.arange(STREAM)})
-        return reservoir
-
-    single, _ = inclusions(wrong)
-    assert improbable(single, SIZE / STREAM, TRIALS)
-
-
 def test_it_is_algorithm_r_one_item_after_another():
     for seed in range(50):
         assert kept(filled(seed, (STREAM,))) == by_definition(seed, STREAM)
@@ -143,20 +122,6 @@ def test_a_reservoir_that_forgot_all_begins_anew():
     assert len(reservoir) == len(reservoir.rows["x"]) == 0
     reservoir.offer({"x": torch.arange(STREAM, 2 * STREAM)})
     assert len({*kept(reservoir)}) == SIZE
-
-
-def test_avalanches_reservoir_keeps_items_as_often():
-    """A sample of its own class: the same distribution, by another algorithm."""
-    trials, counts = 150, np.zeros(STREAM)
-    for seed in range(trials):
-        torch.manual_seed(seed)
-        theirs = ReservoirSamplingBuffer(SIZE)
-        for part in torch.arange(STREAM).split([10, 13]):
-            data = TensorDataset(part, part)
-            data.targets = part.tolist()
-            theirs.update_from_dataset(as_classification_dataset(data))
-        counts[[int(item) for item in theirs.buffer.targets]] += 1
-    assert not improbable(counts, SIZE / STREAM, trials)
 
 
 def test_rows_stay_together_and_keep_their_types():

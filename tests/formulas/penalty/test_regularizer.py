@@ -2,22 +2,16 @@
 
 import pytest
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 from programs import (
-    BATCH,
     MODELS,
     OPTIMIZERS,
-    SAMPLES,
     Alternating,
     Quadratics,
     Tape,
     assert_close,
     distance,
-    make_bank,
-    make_data,
     make_ordinary,
     replay,
-    same,
     train,
 )
 
@@ -98,15 +92,6 @@ def test_proximal_step_is_its_closed_form(program, optimizer, model, application
     assert distance(expected, replay(MODELS[model](), batches, optimizer=optimizer)) > 1e-3
 
 
-@pytest.mark.parametrize("applications", [("proximal", "gradient")])
-def test_both_applications_agree_where_steps_are_small(applications):
-    def small(p):
-        return torch.optim.SGD(p, lr=1e-4)
-
-    one, two = (train_with(a, make_bank(), small)[0] for a in applications)
-    assert_close(one, two, rtol=1e-4, atol=1e-6)
-
-
 def test_proximal_step_follows_a_warm_up_of_the_learning_rate():
     initial, length = make_ordinary(), 6
     trained, batches = train_with("proximal", initial, "sgd", Warmup([length, length]))
@@ -120,39 +105,6 @@ def test_proximal_step_follows_a_warm_up_of_the_learning_rate():
         quadratics.proximal(i, used, before, optimizer)
         steps[i] += 1
         optimizers[i].param_groups[0]["lr"] = 0.1 * min(1.0, (steps[i] + 1) / length)
-
-    expected = replay(
-        initial,
-        batches,
-        optimizer=make,
-        after_step=after_step,
-        after_model=note_quadratics(quadratics),
-    )
-    assert_close(trained, expected)
-
-
-class Alternate(SupervisedPlugin):
-    """Two learning rates by turns, set where schedulers set them: between the steps."""
-
-    def after_training_iteration(self, strategy, *_, **__):
-        group = strategy.optimizer.param_groups[0]
-        group["lr"] = 0.15 - group["lr"]
-
-
-def test_proximal_step_follows_a_learning_rate_that_alternates():
-    initial = make_ordinary()
-    trained, batches = train_with("proximal", initial, "sgd", Alternate())
-    quadratics, optimizers = Quadratics(STRENGTH), []
-
-    def make(parameters):
-        rate = optimizers[-1].param_groups[0]["lr"] if optimizers else 0.1
-        optimizers.append(torch.optim.SGD(parameters, lr=rate))
-        return optimizers[-1]
-
-    def after_step(i, used, before, optimizer):
-        quadratics.proximal(i, used, before, optimizer)
-        group = optimizer.param_groups[0]
-        group["lr"] = 0.15 - group["lr"]
 
     expected = replay(
         initial,
@@ -205,15 +157,3 @@ def test_only_parameters_that_the_step_uses_are_pulled():
     )
     assert len(everything) == 4
     assert_close(trained, expected)
-
-
-def test_nothing_is_penalised_while_the_first_model_trains():
-    plugin = Given(strength=1e9)
-    strong = train(make_bank(), [plugin], parts=make_data(1))
-    assert plugin.models_seen == 1
-    assert same(strong, train(make_bank(), parts=make_data(1)))
-
-
-def test_the_tape_has_the_batches_that_were_trained_on():
-    _, batches = train_with("proximal", make_bank(), "sgd")
-    assert [len(recorded) for recorded in batches] == [2 * SAMPLES // BATCH] * 2
