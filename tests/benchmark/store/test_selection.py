@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from test_access import a_run
+from stored_runs import a_record
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.results.selection import Selection, by_suite
@@ -15,14 +15,14 @@ OLD, NEW = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
 
 def run(suite, scenario="s", strategy="wpl", seed=0, started=OLD, width=8, strength=None):
     spec = Spec({
-        **a_run(seed).spec.data,
+        **a_record(seed).spec.data,
         "scenario": {"name": scenario, "family": "split", "width": width},
         "strategy": {"name": strategy, "strategy": strategy, "settings": {}},
         "strength": strength,
     })  # fmt: skip
     return replace(
-        a_run(seed), suite=suite, scenario=scenario, strategy=strategy, spec=spec, key=spec.key(),
-        started=started,
+        a_record(seed), suite=suite, scenario=scenario, strategy=strategy,
+        spec=spec, key=spec.key(), started=started,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.suites.loading import load_suite
 
-SEAMS = Path(__file__).parents[1] / "seams"
+SEAMS = Path(__file__).parents[2] / "seams"
 SMALL = {"data": "digits", "samples": 120, "steps": 6, "batch_size": 8, "width": 8}
 NETWORK = {"name": "reduced_resnet18", "arguments": {"width": 2}}
 FAMILIES = {

@@ -246,7 +246,7 @@ def test_too_little_memory_for_torch_is_told_in_a_sentence(tmp_path):
         ran = subprocess.run(
             ["sh", "-c", limited],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
             capture_output=True,
             text=True,
             check=False,
@@ -320,7 +320,7 @@ def test_a_program_without_a_guard_runs_once(tmp_path, how):
         [sys.executable, *arguments],
         input=PROGRAM if how == "standard input" else None,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         check=False,

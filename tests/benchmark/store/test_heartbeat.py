@@ -9,27 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from stored_runs import CURVES, a_run
 
 from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store import heartbeat as module
 from palimpsest.benchmark.store.active_runs import STALE
 from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.suites.spec import Spec
-from palimpsest.benchmark.suites.suite import Run
-
-CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
-
-
-def a_run(name="one", strength=None):
-    spec = Spec(
-        {
-            "scenario": {"name": "digits", "family": "two_models"},
-            "strategy": {"name": name, "strategy": "wpl", "dial": "scale"},
-            "strength": strength,
-        }
-    )
-    return Run(name, "suite", "digits", name, strength, 3, spec)
 
 
 @pytest.fixture

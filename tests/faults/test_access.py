@@ -9,21 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stored_runs import a_record
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.store.access import copied
 from palimpsest.benchmark.store.integrity import examine
-from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Store
 
 NOBODY = 65534
-
-
-def a_run(seed):
-    spec = Spec({"scenario": {"name": "s"}, "strategy": {"strategy": "wpl"}, "seed": seed})
-    curves = [{"model": 0, "steps": [*range(200)], "accuracy": [[0.5] * 200]}]
-    return Record(spec.key(), "t", "s", "wpl", 1.0, seed, "done", spec, [[0.5]], curves=curves)
 
 
 @pytest.fixture
@@ -45,7 +39,7 @@ def interrupted(folder):
     there.mkdir()
     with Store(folder / "runs.db", create=True) as store:
         for seed in range(9):
-            store.put(a_run(seed))
+            store.put(a_record(seed))
         for path in folder.glob("runs.db*"):
             shutil.copyfile(path, there / path.name)
     return there / "runs.db"
@@ -137,7 +131,7 @@ def test_no_command_has_more_than_a_sentence_for_what_is_no_store(
     monkeypatch.chdir(tmp_path)
     with Store("good.db", create=True) as store:
         for seed in range(9):
-            store.put(a_run(seed))
+            store.put(a_record(seed))
     Path("page.md.j2").write_text("A page.\n")
     NO_STORES[kind](Path("bad.db"), Path("good.db").read_bytes())
     if (command, kind) == ("run", "missing"):
@@ -172,9 +166,9 @@ def test_a_log_that_is_moved_into_its_store_while_both_are_copied(tmp_path, monk
     """What was in the log is read, if it is gone when its turn comes."""
     path = tmp_path / "runs.db"
     with Store(path, create=True) as store:
-        store.put(a_run(0))
+        store.put(a_record(0))
     writer = Store(path, create=True)
-    writer.put(a_run(1))
+    writer.put(a_record(1))
     real = shutil.copyfile
 
     def copyfile(source, target):

@@ -5,14 +5,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from test_access import a_run
+from stored_runs import a_record
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.store import unsaved_runs as rescue
 from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.store.store import Store, SuiteNote
 
-RUNS = [a_run(seed) for seed in range(30)]
+RUNS = [a_record(seed) for seed in range(30)]
 NOTE = SuiteNote("t", "A question?", ("s",), ("wpl",))
 
 

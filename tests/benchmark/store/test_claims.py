@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_access import a_run
+from stored_runs import a_record
 
 from palimpsest import load_suite, run_suite
 from palimpsest.benchmark.store.active_runs import STALE
@@ -31,7 +31,7 @@ SUITE = {
 def job(*seeds):
     return tuple(
         Run(r.key, r.suite, r.scenario, r.strategy, r.strength, r.seed, r.spec)
-        for r in map(a_run, seeds)
+        for r in map(a_record, seeds)
     )
 
 
@@ -103,7 +103,7 @@ def test_what_another_process_has_claimed_is_left_to_it(store, other, here):
     assert other.claims.claim(job(1)) == job(1)
 
     def end():
-        other.store.put(a_run(1))
+        other.store.put(a_record(1))
 
     here.idle = end
     assert here.all(job(0), job(1), job(2)) == [[(0,), (2,)]]
@@ -112,7 +112,7 @@ def test_what_another_process_has_claimed_is_left_to_it(store, other, here):
 
 
 def test_runs_trained_together_are_claimed_together_and_done_once(other, here):
-    other.store.put(a_run(1))
+    other.store.put(a_record(1))
     assert here.all(job(0, 1, 2)) == [[(0, 2)]]
     assert other.claims.claim(job(2, 3)) is None
 
@@ -138,7 +138,7 @@ def test_a_clock_that_jumps_ends_no_claim(store, other, here, jump):
     def beat():
         other.beat(jump if here.now == 3 else 1.0)
         if here.now > 3 * STALE:
-            other.store.put(a_run(1))
+            other.store.put(a_record(1))
 
     here.idle = beat
     with Heartbeat(store.path, 0, 1, lambda: 1_000.0 - jump) as heart:  # takes stale ones away
@@ -173,7 +173,7 @@ def test_one_that_was_interrupted_gives_its_claims_back(store, other, here):
 
 
 def test_a_failure_of_another_process_is_not_tried_again_but_one_from_before_is(store, other):
-    failed = a_run(1).__class__(**{**vars(a_run(1)), "status": "failed"})
+    failed = a_record(1).__class__(**{**vars(a_record(1)), "status": "failed"})
     store.put(failed)
     here = Here(store)
     assert here.all(job(1)) == [[(1,)]]
@@ -183,9 +183,9 @@ def test_a_failure_of_another_process_is_not_tried_again_but_one_from_before_is(
 
 def test_what_others_could_only_write_beside_the_store_is_taken_in(store, other, here):
     other.claims.claim(job(1))
-    here.idle = lambda: rescue(store.path, a_run(1))
+    here.idle = lambda: rescue(store.path, a_record(1))
     assert here.all(job(1)) == [[]]
-    assert store.statuses() == {a_run(1).key: "done"}
+    assert store.statuses() == {a_record(1).key: "done"}
 
 
 def test_a_store_that_takes_no_claims_keeps_nobody_from_working(store, other, here, monkeypatch):
@@ -200,7 +200,7 @@ def command(tmp_path, *more):
     return subprocess.Popen(
         [sys.executable, "-m", "palimpsest.benchmark.cli", *arguments],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -26,7 +26,7 @@ from palimpsest.benchmark.scenarios.streams import avalanche_streams, decoded_st
 from palimpsest.benchmark.scenarios.streams.avalanche_streams import quietly
 from palimpsest.benchmark.suites.loading import load_suite
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(__file__).resolve().parents[3]
 PLAIN = {"train_transform": None, "eval_transform": None}
 QUICK = {"width": 5, "curve": {"every": 0}}
 

@@ -31,7 +31,7 @@ from palimpsest.benchmark.runs.record import columns_of
 from palimpsest.benchmark.runs.runner import execute_job
 from palimpsest.benchmark.suites.loading import load_suite
 
-SEAMS = Path(__file__).parents[1] / "seams"
+SEAMS = Path(__file__).parents[2] / "seams"
 PLUGIN = '''
 from typing import Literal
 

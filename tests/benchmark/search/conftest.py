@@ -39,5 +39,5 @@ def make_runs(registries):
         return load_suite(suite).runs("cpu", Path("/nowhere"))
 
     with registries():
-        load_files([HERE / "toy.py", HERE.parent / "seams" / "methods.py"])
+        load_files([HERE / "toy.py", HERE.parents[1] / "seams" / "methods.py"])
         yield make

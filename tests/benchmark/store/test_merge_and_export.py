@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_access import a_run
+from stored_runs import a_record
 
 from palimpsest import open_store
 from palimpsest.benchmark.cli import main
@@ -25,11 +25,11 @@ def command(*arguments):
 @pytest.fixture
 def stores(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    failed = replace(a_run(2), status="failed", accuracy_matrix=[])
+    failed = replace(a_record(2), status="failed", accuracy_matrix=[])
     with Store("a.db", create=True) as store:
-        store.put_all([a_run(0), a_run(1), failed], [NOTE])
+        store.put_all([a_record(0), a_record(1), failed], [NOTE])
     with Store("b.db", create=True) as store:
-        store.put_all([a_run(1), a_run(2), a_run(3)], [replace(NOTE, name="u")])
+        store.put_all([a_record(1), a_record(2), a_record(3)], [replace(NOTE, name="u")])
 
 
 def runs(path):
@@ -40,7 +40,7 @@ def test_each_run_is_there_once_and_a_finished_one_counts_before_a_failed_one(st
     before = Path("a.db").read_bytes(), Path("b.db").read_bytes()
     assert command("merge", "new.db", "a.db", "b.db") == 0
     assert "new.db: 4 runs" in capsys.readouterr().out
-    assert runs("new.db") == {seed: a_run(seed) for seed in range(4)}
+    assert runs("new.db") == {seed: a_record(seed) for seed in range(4)}
     assert [note.name for note in open_store("new.db").suites] == ["t", "u"]
     assert (Path("a.db").read_bytes(), Path("b.db").read_bytes()) == before
     assert sorted(path.name for path in Path().iterdir()) == ["a.db", "b.db", "new.db"]
@@ -52,16 +52,16 @@ def test_an_archive_becomes_a_store_that_can_be_written(stores):
     assert command("merge", "new.db", "a.parquet") == 0
     assert runs("new.db") == runs("a.db")
     with Store("new.db", create=True) as store:
-        store.put(a_run(9))
+        store.put(a_record(9))
     assert 9 in runs("new.db")
 
 
 def test_different_results_of_one_run_are_refused_with_both_names(stores, capsys):
     with Store("b.db", create=True) as store:
-        store.put(replace(a_run(1), accuracy_matrix=[[0.25]]))
+        store.put(replace(a_record(1), accuracy_matrix=[[0.25]]))
     assert command("merge", "new.db", "a.db", "b.db") == 2
     said = capsys.readouterr().err
-    assert f"a.db and b.db hold different results of the run {a_run(1).key}" in said
+    assert f"a.db and b.db hold different results of the run {a_record(1).key}" in said
     assert not Path("new.db").exists()
 
 
@@ -96,7 +96,7 @@ def test_a_table_is_what_python_has(stores, ending, by):
 
 def test_every_format_and_the_list_of_runs_tell_settings_apart(stores, capsys):
     pytest.importorskip("pyarrow")
-    wide = a_run(3)
+    wide = a_record(3)
     data = {**wide.spec.data, "scenario": {**wide.spec.data["scenario"], "width": 20}}
     with Store("b.db", create=True) as store:
         store.put(replace(wide, key="wide", spec=Spec(data)))

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from test_heartbeat import CURVES, a_run
+from stored_runs import CURVES, a_run
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.commands.watch import Watched
