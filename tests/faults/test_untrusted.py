@@ -22,7 +22,6 @@ from palimpsest.benchmark.files.untrusted import MOST_LEVELS, opened, parsed
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
 from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, load, save
-from palimpsest.benchmark.runs.record import JSON_COLUMNS, columns_of
 from palimpsest.benchmark.store.archive import archive, read_runs, read_suites
 from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.store.store import Store
@@ -118,27 +117,6 @@ def replaced(value, chance):
     else:
         place[at] = chance.choice(WRONG)
     return whole[0]
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_no_reader_fails_on_a_store_with_other_values(store, tmp_path, seed):
-    chance = random.Random(seed)
-    values = columns_of(read_runs(store)[0])
-    for number in range(30):
-        path = shutil.copy(store, tmp_path / f"{number}.db")
-        column = chance.choice([*JSON_COLUMNS])
-        other = json.dumps(replaced(json.loads(values[column]), chance))
-        altered(path, f"UPDATE runs SET {column} = ?", other)
-        read_all(path)
-
-
-@pytest.mark.parametrize("seed", [0, 10])
-def test_no_reader_fails_on_a_damaged_store(store, tmp_path, seed):
-    chance = random.Random(seed)
-    for number in range(30):
-        path = tmp_path / f"{number}.db"
-        path.write_bytes(damaged(store.read_bytes(), chance))
-        read_all(path)
 
 
 @pytest.mark.parametrize("seed", range(2))

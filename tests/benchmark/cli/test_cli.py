@@ -127,21 +127,6 @@ def test_only_what_changed_would_run(done, capsys):
     assert (done / "r.db").read_bytes() == before
 
 
-def test_the_same_run_again_gives_the_same_numbers(done, tmp_path, capsys):
-    again = tmp_path / "again.db"
-    assert command("run", done / "small.yaml", "--store", again, "--workers", 1, "--quiet") == 0
-    assert listed(again, capsys) == listed(done / "r.db", capsys)
-
-
-def test_worker_processes_give_the_same_numbers(done, tmp_path, capsys):
-    other = tmp_path / "workers.db"
-    assert command("run", done / "small.yaml", "--store", other, "--workers", 2) == 0
-    err = capsys.readouterr().err
-    assert err.startswith("4 runs to do with 2 workers\n")
-    assert "[4/4]" in err
-    assert listed(other, capsys) == listed(done / "r.db", capsys)
-
-
 def test_a_run_prints_a_table_and_where_the_results_are(done, capsys):
     assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
     out = capsys.readouterr().out
@@ -171,16 +156,6 @@ def test_report_writes_one_file_and_prints_its_path(done, tmp_path, capsys):
     text = (tmp_path / "r.html").read_text()
     assert "wpl" in text
     assert '<p class="lead clamp">Does it protect?</p>' in text
-
-
-def test_several_stores_make_one_report(done, tmp_path):
-    suite = tmp_path / "small.yaml"
-    suite.write_text(SUITE)
-    more = tmp_path / "more.db"
-    only = ("--strategies", "finetune", "--seeds", "9,", "--quiet", "--workers", 1)
-    assert command("run", suite, "--store", more, *only) == 0
-    assert command("report", done / "r.db", more, "-o", tmp_path / "both.html") == 0
-    assert "0, 1, 9" in (tmp_path / "both.html").read_text()
 
 
 def test_a_failed_run_is_recorded_and_the_others_go_on(suite, tmp_path, capsys):

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 
 import pandas as pd
@@ -21,7 +20,7 @@ from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.results.results import Results
-from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.store.store import Store, SuiteNote
@@ -154,30 +153,6 @@ def ends(tmp_path, registries):
         yield SUITE | {"seeds": 1, "strategies": how}, tmp_path / "ends.py"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_that_ends_its_process_is_recorded_once_and_the_others_go_on(ends, tmp_path, workers):
-    suite, plugin = ends
-    results = run_suite(
-        load_suite(suite, strategies=["exit", "at once", "not at all"], plugins=[plugin]),
-        store=tmp_path / "e.db",
-        workers=workers,
-        retries=0,
-    )
-    assert {record.strategy: record.error for record in results} == {
-        "exit": "SystemExit: enough",
-        "at once": "its worker process ended itself with exit status 4",
-        "not at all": None,
-    }
-
-
-def test_a_run_that_never_ends_is_ended(ends, tmp_path):
-    suite = load_suite(ends[0], strategies=["never"], plugins=[ends[1]])
-    (record,) = run_suite(suite, store=tmp_path / "e.db", workers=1, run_timeout=0.5)
-    assert record.error == "it took longer than 0.5 s (--run-timeout)"
-    assert record.failure.kind is FailureKind.TIMED_OUT
-    assert [run.key for run in make_plan([suite], tmp_path / "e.db").todo] == [record.key]
-
-
 def test_there_are_no_more_workers_than_runs_like_those_of_the_store_have_room(done, tmp_path):
     suite = load_suite(SUITE, seeds=[7, 8])
     assert make_plan([suite], done[0].path).why_workers == "one per processor"
@@ -218,23 +193,6 @@ def test_no_run_fails_because_what_is_under_way_cannot_be_written(tmp_path, monk
     (record,) = run_suite(suite, store=tmp_path / "full.db", workers=1)
     assert record.status == "done"
     assert len(tries) >= 2
-
-
-def test_what_is_under_way_is_in_the_store_until_it_has_ended(tmp_path):
-    seen = []
-
-    def look(news):
-        with Store(tmp_path / "w.db") as store:
-            seen.append((news, store.under_way()))
-        time.sleep(0.05)
-
-    suite = load_suite(SUITE, strategies=["finetune"], seeds=2)
-    run_suite(suite, store=tmp_path / "w.db", workers=1, progress=look)
-    news, (process,) = seen[-1]
-    assert (process.pid, process.total, news.done) == (os.getpid(), 2, 2)
-    assert news.seconds_left == 0
-    with Store(tmp_path / "w.db") as store:
-        assert store.under_way() == []
 
 
 def test_a_part_of_a_suite_is_returned_alone(done):
@@ -307,18 +265,6 @@ def test_no_suite_is_a_mistake(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_keeps_what_was_finished(tmp_path):
-    def stop(news):
-        if news.record:
-            raise KeyboardInterrupt
-
-    for expected in (1, 2):
-        with pytest.raises(KeyboardInterrupt):
-            run_suite(SUITE, store=tmp_path / "i.db", workers=1, progress=stop)
-        with Store(tmp_path / "i.db") as store:
-            assert len(store.statuses()) == expected
-
-
 def test_a_plugin_is_known_to_the_suite_and_its_runs(tmp_path, registries):
     plugin = tmp_path / "halfway.py"
     plugin.write_text(
@@ -335,23 +281,6 @@ def test_a_plugin_is_known_to_the_suite_and_its_runs(tmp_path, registries):
         (record,) = run_suite(suite, store=tmp_path / "p.db", workers=1)
         assert record.status == "done"
         assert run_suite(content, store=tmp_path / "p.db", plugins=[plugin]).records == (record,)
-
-
-def test_a_metric_of_a_plugin_is_in_what_is_read_and_stays(done, tmp_path, registries):
-    plugin = tmp_path / "worst.py"
-    plugin.write_text(
-        "from palimpsest.benchmark.metrics import Metric\n"
-        "METRICS = [Metric('worst', min, 'worst model at the end', needs=('final_accuracy',))]\n"
-    )
-    results, _ = done
-    expected = [min(record.accuracy_matrix[-1]) for record in results]
-    with registries():
-        assert "worst" not in open_store(results.path).frame()
-        again = run_suite(load_suite(SUITE), store=results.path, plugins=[plugin])
-        assert list(again.frame()["worst"]) == expected
-    with registries():
-        assert list(open_store(results.path, plugins=[str(plugin)]).frame()["worst"]) == expected
-        assert list(open_store(results.path).frame()["worst"]) == expected  # known from then on
 
 
 # Frames

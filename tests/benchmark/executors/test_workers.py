@@ -116,11 +116,6 @@ def outcome(*names, size=2, run_timeout=None):
     return {record.key: record for record in records}
 
 
-def test_all_runs_come_back():
-    records = outcome(*(f"good {i}".replace(" ", "-") for i in range(7)))
-    assert {r.status for r in records.values()} == {"done"}
-
-
 def test_a_run_that_kills_its_process_fails_and_the_others_are_done():
     records = outcome("good-1", "deadly", "good-2", "good-3", "good-4")
     assert records.pop("deadly").status == "failed"
@@ -160,15 +155,6 @@ def test_the_failure_says_how_the_process_ended(name, said, size):
     assert said in records[name].error
     assert records[name].failure.kind is FailureKind.KILLED
     assert {r.status for k, r in records.items() if k != name} == {"done"}
-
-
-def test_the_other_jobs_do_not_notice_a_death():
-    records = outcome("waits", "deadly", "good-1")
-    assert {k: r.status for k, r in records.items()} == {
-        "waits": "done",
-        "deadly": "failed",
-        "good-1": "done",
-    }
 
 
 @pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.thorough), 2])
@@ -220,13 +206,6 @@ def test_a_death_in_words(how, said):
 
 def test_a_run_whose_neighbour_killed_the_pool_is_tried_again():
     assert outcome("once", "good-1", "good-2")["once"].status == "done"
-
-
-@pytest.mark.thorough
-def test_several_deadly_runs_do_not_stop_the_suite():
-    records = outcome("deadly-1", "good-1", "deadly-2", "good-2", "deadly-3", "good-3")
-    assert {r.status for k, r in records.items() if k.startswith("good")} == {"done"}
-    assert {r.status for k, r in records.items() if k.startswith("deadly")} == {"failed"}
 
 
 def test_workers_that_never_start_are_told_once_and_no_run_is_called_failed(monkeypatch):

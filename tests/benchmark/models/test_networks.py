@@ -346,21 +346,6 @@ def test_every_strategy_trains_whole_networks(root, name, kind):
         assert found.accuracy_matrix == execute(plain, root).accuracy_matrix
 
 
-@pytest.mark.parametrize("kind", at_length(KINDS, {*KINDS} - {"per_model"}))
-def test_a_first_model_that_is_taken_over_is_the_same(root, tmp_path, kind):
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    settings = {"second_data": "rotated", "curve": {"every": 2}}
-    _, run = run_of({"finetune": {}, "ewc": {"strengths": [5]}}, settings, batch_norm=kind)
-    alone = execute(run, root)
-    execute(_, root, scratch)
-    assert list(scratch.glob("*.first"))
-    taken = execute(run, root, scratch)
-    assert taken.cost["training_seconds"][0] is None
-    assert taken.accuracy_matrix == alone.accuracy_matrix
-    assert taken.curves == alone.curves
-
-
 # Bad input
 
 
@@ -676,14 +661,6 @@ def test_what_is_wrong_with_a_plugin_s_network(tmp_path, listed, told):
     path.write_text(PLUGIN.partition("NETWORKS =")[0] + listed)
     with pytest.raises(UserError, match=told):
         load_files([path])
-
-
-@pytest.mark.parametrize("family", ["split", "model_sequence", "rotated"])
-def test_other_families_train_them(root, family):
-    own = {"model_sequence": {"models": 3}}.get(family, {"experiences": 2})
-    (run,) = run_of({"wpl": {"strengths": [1]}}, own, family=family, batch_norm="shared")
-    record = execute(run, root)
-    assert record.status == "done", record.error
 
 
 class OfType(nn.Module):

@@ -189,15 +189,6 @@ def test_a_posterior_is_recorded_without_being_asked_and_changes_nothing(make, t
             assert row["accuracy"] == record.accuracy_matrix[trained][row["model"]]
 
 
-def test_looking_draws_no_numbers_of_the_training(make, tmp_path, monkeypatch):
-    seen = execute(make(), tmp_path)
-    monkeypatch.setattr("palimpsest.benchmark.probes.probe.Samples", type("Nothing", (), {}))
-    unseen = execute(make(), tmp_path)
-    assert unseen.probes == {}
-    assert unseen.accuracy_matrix == seen.accuracy_matrix
-    assert unseen.curves == seen.curves
-
-
 def test_a_strategy_without_a_posterior_has_its_weights_alone(make, tmp_path):
     assert execute(make("finetune"), tmp_path).probes == {}
     rows = execute(make("finetune", probes=["uncertainty"]), tmp_path).probes["uncertainty"]["rows"]

@@ -286,35 +286,6 @@ def test_all_that_controls_a_training_goes_on(monkeypatch, tmp_path, make_runs, 
     check(monkeypatch, (run,), tmp_path / "kept")
 
 
-@pytest.mark.parametrize(
-    "strategy",
-    [
-        {
-            "wpl": {
-                "fisher": "training",
-                "combine": "sum",
-                "anchor": "weighted",
-                "normalise": "mean",
-            }
-        },
-        pytest.param({"wpl_official": {"protect": ["blocks.*"]}}, marks=pytest.mark.thorough),
-        pytest.param({"ogl": {"gradient": "loss"}}, marks=pytest.mark.thorough),
-        pytest.param({"ogl": {}}, marks=pytest.mark.thorough),
-        pytest.param({"ewc": {"fisher": "training"}}, marks=pytest.mark.thorough),
-    ],
-    ids=lambda strategy: next(iter(strategy)),
-)
-def test_what_is_gathered_during_visits_goes_on(monkeypatch, tmp_path, make_runs, strategy):
-    scenario = {"family": "space", "data": "digits", "rounds": 1, "steps": 3, "width": 4}
-    (run,) = make_runs(strategy, scenario | {"optimizer_state": "kept"})
-    check(monkeypatch, (run,), tmp_path / "kept", every=2, after=8)
-
-
-def test_an_archive_of_architectures_goes_on(monkeypatch, tmp_path, make_runs):
-    (run,) = make_runs({"nsas": {"constraints": 2}}, {"family": "searched", "data": "digits"})
-    check(monkeypatch, (run,), tmp_path / "kept", every=2, after=8)
-
-
 def test_a_memory_of_samples_goes_on(monkeypatch, tmp_path, make_runs):
     images = {"augment": {"crop": 1, "flip": True, "jitter": {"brightness": 0.2}}, "samples": 90}
     (run,) = make_runs({"der": {"memories": [40]}}, TWO | {"batch_size": 8} | images)
@@ -331,12 +302,6 @@ def test_training_of_the_outputs_so_far_goes_on(monkeypatch, tmp_path, make_runs
 def test_early_stopping_goes_on(monkeypatch, tmp_path, make_runs):
     scenario = TWO | {"target_accuracy": 0.3, "steps": 60, "validation": 0.2}
     (run,) = make_runs({"finetune": {}}, scenario)
-    check(monkeypatch, (run,), tmp_path / "kept")
-
-
-@pytest.mark.parametrize("strategy", ["mask", "adapter", "sign"])
-def test_methods_with_hooks_go_on(monkeypatch, tmp_path, make_runs, strategy):
-    (run,) = make_runs({strategy: {}})
     check(monkeypatch, (run,), tmp_path / "kept")
 
 
@@ -362,12 +327,6 @@ def test_whole_networks_go_on(monkeypatch, tmp_path, make_runs, statistics, stra
     scenario |= {"samples": 60, "batch_size": 8, "curve": {"every": 2}}
     (run,) = make_runs(strategy, scenario)
     check(monkeypatch, (run,), tmp_path / "kept", every=3)
-
-
-def test_recurrent_layers_go_on(monkeypatch, tmp_path, make_runs):
-    scenario = {"family": "tokens", "data": "digits", "steps": 5, "width": 6}
-    (run,) = make_runs({"finetune": {}}, scenario)
-    check(monkeypatch, (run,), tmp_path / "kept", every=2)
 
 
 def test_runs_that_share_a_training_go_on(monkeypatch, tmp_path, make_runs):

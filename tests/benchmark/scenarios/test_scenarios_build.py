@@ -16,7 +16,6 @@ from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.families.rotated import Rotated
 from palimpsest.benchmark.scenarios.families.split import Split
 from palimpsest.benchmark.scenarios.families.two_models import TwoModels
-from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import Curve
 
 SPLITS = ("train", "validation", "test")
@@ -201,13 +200,6 @@ def test_the_seed_decides_everything(case, root):
             assert torch.equal(one[1], two[1])
 
 
-def test_another_seed_gives_other_weights(case, root):
-    _, settings, scenario = case
-    other = settings.build(1, root, "cpu")
-    first = next(iter(scenario.model.state_dict()))
-    assert not torch.equal(scenario.model.state_dict()[first], other.model.state_dict()[first])
-
-
 def test_building_draws_no_global_random_numbers(case, root):
     _, settings, _ = case
     torch.manual_seed(0)
@@ -283,17 +275,6 @@ def permutation(one, two):
     return order
 
 
-def test_another_seed_permutes_differently(root):
-    one, two = (
-        tensors(two_models(root, seed=s, second_data="permuted"), "train", 1)[0] for s in (0, 1)
-    )
-    assert not torch.equal(one, two)
-
-
-def test_the_target_is_model_as(root):
-    assert two_models(root, target_accuracy=0.5).targets == [0.5, None]
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -350,18 +331,6 @@ def test_every_model_draws_its_layers_from_the_pool(root, seed):
         for position, name in enumerate(path[:-1]):
             assert name in {f"layer_{position}_0", f"layer_{position}_1"}
     assert len(set(bank.paths)) > 1
-
-
-def test_a_pool_of_one_shares_everything_but_the_heads(root):
-    bank = ModelSequence(width=8, models=3, hidden_layers=3, pool=1).build(0, root, "cpu").model
-    for model in (1, 2):
-        assert len(bank.shared_parameters_of(model)) == 2 * 3
-
-
-def test_another_seed_draws_other_paths(root):
-    settings = ModelSequence(width=8, models=6)
-    one, two = (settings.build(seed, root, "cpu").model.paths for seed in (0, 1))
-    assert one != two
 
 
 def test_models_are_turned_further_and_further(root):
@@ -594,21 +563,6 @@ def test_an_experience_without_a_sample_to_evaluate_on_is_refused(root, purpose)
     settings = Split(data="digits", experiences=5, **{setting: 1})
     with pytest.raises(UserError, match=rf"no sample to {purpose}.* on.*raise {setting}"):
         settings.build(0, root, "cpu")
-
-
-def test_giving_epochs_replaces_the_default_steps():
-    assert TwoModels(epochs=2).steps is None
-
-
-def test_part_of_the_default_optimizer_can_be_changed():
-    changed = TwoModels.model_validate({"optimizer": {"learning_rate": 0.5}})
-    assert changed.optimizer == RMSprop(learning_rate=0.5)
-
-
-def test_another_optimizer_starts_from_its_own_defaults():
-    changed = TwoModels.model_validate({"optimizer": {"name": "adam"}})
-    assert changed.optimizer == Adam()
-    assert Split().optimizer == SGD()
 
 
 @pytest.mark.parametrize("wrong", [{"every": -1}, {"first": -1}, {"each": 2}])

@@ -233,19 +233,6 @@ def test_importances_are_of_augmented_samples_if_asked(make_run, tmp_path):
     assert not any(map(torch.equal, first.important, plain.important))
 
 
-@pytest.mark.parametrize("importance", ["plain", "augmented"])
-def test_a_first_model_that_is_taken_over_changes_nothing(make_run, tmp_path, importance):
-    changes = {"augment": ON_GREY | {"importance": importance}}
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    alone = execute(make_run("wpl", **changes), tmp_path)
-    execute(make_run(**changes), tmp_path, scratch)
-    shared = execute(make_run("wpl", **changes), tmp_path, scratch)
-    assert shared.cost["training_seconds"][0] is None
-    assert shared.accuracy_matrix == alone.accuracy_matrix
-    assert shared.curves == alone.curves
-
-
 @pytest.mark.parametrize("strategy", ["joint", "avalanche:JointTraining", "avalanche:Replay"])
 def test_other_ways_to_train_are_augmented_too(make_run, tmp_path, strategy):
     settings = {"arguments": {"mem_size": 20} if "Replay" in strategy else {}}

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from one_run import TWO_MODELS, execute, run_of
+from one_run import TWO_MODELS, run_of
 from torch import nn
 
 from palimpsest.benchmark.errors import UserError
@@ -155,16 +155,6 @@ def test_labels_are_smoothed_while_training(make_run, tmp_path):
     assert_close(found, expected)
     hard, _ = plain(prepare(run, tmp_path), nn.CrossEntropyLoss())
     assert max(float((hard[n] - v).abs().max()) for n, v in found.items()) > 1e-3
-
-
-@pytest.mark.parametrize("strategy", ["wpl", "lwf", "rwalk", "avalanche:EWC"])
-def test_strategies_work_beside_them(make_run, tmp_path, strategy):
-    settings = {"arguments": {"ewc_lambda": 1.0}} if ":" in strategy else {}
-    changes = {"label_smoothing": 0.1, "clip_gradient": NORM}
-    record = execute(make_run(strategy, settings, **changes), tmp_path)
-    assert record.error is None
-    without = execute(make_run(strategy, settings), tmp_path)
-    assert record.accuracy_matrix != without.accuracy_matrix
 
 
 def test_only_torchs_own_loss_is_smoothed():

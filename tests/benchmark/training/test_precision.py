@@ -3,7 +3,7 @@
 import pytest
 import torch
 from avalanche.training.plugins import SupervisedPlugin
-from one_run import TWO_MODELS, execute, suite_of
+from one_run import TWO_MODELS, suite_of
 from torch import nn
 
 from palimpsest.benchmark.errors import UserError
@@ -107,15 +107,6 @@ def test_an_error_in_a_pass_leaves_no_autocast_behind(make_run, tmp_path):
     with pytest.raises(RuntimeError, match="broken"):
         ready.strategy.train(ready.scenario.train[0], **TRAINING)
     assert not torch.is_autocast_enabled("cpu")
-
-
-@pytest.mark.parametrize("strategy", NAMES)
-def test_strategies_work_with_it(make_run, tmp_path, strategy):
-    found, plain = (
-        execute(make_run(strategy, **c), tmp_path) for c in ({"precision": "bfloat16"}, {})
-    )
-    assert found.error is None
-    assert found.accuracy_matrix[1][1] == pytest.approx(plain.accuracy_matrix[1][1], abs=0.1)
 
 
 def test_float32_is_in_no_key(make_run):

@@ -1,25 +1,22 @@
 """Learning-rate schedules: torch's own, anew for each model, and what acts beside them."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
 import yaml
 from avalanche.training.plugins import SupervisedPlugin
-from one_run import TWO_MODELS, execute, run_of
+from one_run import TWO_MODELS, run_of
 from torch import nn
 from torch.optim import lr_scheduler
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, Cosine, Linear, Step
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.training.control import Warmup
 from palimpsest.benchmark.training.rates import LearningRates, length, make_scheduler
 from palimpsest.benchmark.training.template import InMemoryTraining
-from palimpsest.strategies import L2, WPLSchur
+from palimpsest.strategies import L2
 from palimpsest.strategies.base.hooks import Hooked
 
 SCENARIO = TWO_MODELS | {
@@ -136,18 +133,6 @@ def test_early_stopping_does_not_shorten_it(make_run, tmp_path):
     assert len(first) < 40
     assert first == pytest.approx(expected[: len(first)])
     assert second == pytest.approx(expected)
-
-
-def test_a_first_model_that_is_taken_over_changes_nothing(make_run, tmp_path):
-    run = make_run("wpl", {}, learning_rate_schedule={"name": "linear"}, warmup=2)
-    other = make_run(learning_rate_schedule={"name": "linear"}, warmup=2)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    alone = execute(run, tmp_path)
-    execute(other, tmp_path, scratch)
-    shared = execute(run, tmp_path, scratch)
-    assert shared.cost["training_seconds"][0] is None
-    assert shared.accuracy_matrix == alone.accuracy_matrix
 
 
 def test_an_update_rule_of_the_strategys_own_has_it_too():
@@ -325,64 +310,3 @@ def trained(theta, part, rates, momentum, quadratic=None, anchor=None, applicati
             system = np.eye(len(theta)) + scale * quadratic
             theta = np.linalg.solve(system, theta + scale * quadratic @ anchor)
     return theta
-
-
-class Steps(SupervisedPlugin):
-    """Notes the weights after the optimizer's part of each step of the second model."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def after_update(self, strategy, *_, **__):
-        if strategy.experience.current_experience == 1:
-            (group,) = strategy.optimizer.param_groups
-            shared = strategy.model.blocks["shared"].weight
-            self.seen.append((group["lr"], shared.detach().clone()))
-
-
-def test_the_full_quadratic_follows_the_rate_of_the_step():
-    """Each proximal step of WPL before its diagonal approximation, solved by a dense matrix."""
-    torch.manual_seed(0)
-    blocks = {
-        "shared": nn.Linear(4, 3, bias=False),
-        "a": nn.Linear(3, 3),
-        "b": nn.Linear(3, 3),
-    }
-    bank = ModelBank(blocks, [("shared", "a"), ("shared", "b")], 3).double()
-    parts = [(torch.randn(20, 4, dtype=torch.float64), torch.arange(20) % 3) for _ in range(2)]
-    plugin = WPLSchur(strength=50.0, private="fixed")
-    before, after = Steps(), Steps()
-    rates = LearningRates([Cosine(final=0.1)] * 2, [0, 0], [8, 8])
-    training = InMemoryTraining(
-        model=bank,
-        optimizer=torch.optim.SGD(bank.parameters(), lr=0.5),
-        batch_size=20,
-        steps=[8, 8],
-        order_seeds=[0, 1],
-        device="cpu",
-        plugins=[before, plugin, rates, after],
-    )
-    first, second = experiences(parts, [0, 1])
-    training.train(first, eval_streams=[], reset_optimizer_state=True)
-    shared = bank.blocks["shared"].weight
-    anchor = shared.detach().clone().flatten()
-    columns = []
-    for unit in torch.eye(len(anchor), dtype=torch.float64):  # the gradient is linear
-        with torch.no_grad():
-            shared.copy_((anchor + unit).view_as(shared))
-        (column,) = torch.autograd.grad(plugin.penalty(bank), shared)
-        columns.append(column.flatten())
-    quadratic = torch.stack(columns)
-    with torch.no_grad():
-        shared.copy_(anchor.view_as(shared))
-    training.train(second, eval_streams=[], reset_optimizer_state=True)
-    assert len({rate for rate, _ in before.seen}) == 8
-    moved = 0.0
-    for (rate, start), (_, found) in zip(before.seen, after.seen, strict=True):
-        system = torch.eye(len(anchor), dtype=torch.float64) + rate * quadratic
-        exact = anchor + torch.linalg.solve(system, start.flatten() - anchor)
-        torch.testing.assert_close(found.flatten(), exact, rtol=1e-7, atol=1e-9)
-        moved = max(moved, float((found - start).abs().max()))
-    assert moved > 1e-3
-    assert all(a > b for (a, _), (b, _) in pairwise(before.seen))
