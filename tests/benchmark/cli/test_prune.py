@@ -4,47 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
+from two_strategies import HELPER, PLUGIN, SUITE
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.store.store import Store
-
-PLUGIN = """\
-from avalanche.training.plugins import SupervisedPlugin
-
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
-
-
-class Settings(StrategySettings):
-    strength: float = 1.0
-
-
-class One(SupervisedPlugin):
-    def __init__(self, strength):
-        super().__init__()
-        self.factor = 1
-
-
-class Two(SupervisedPlugin):
-    def __init__(self, strength):
-        super().__init__()
-
-
-STRATEGIES = [
-    StrategyEntry("one", "One", __name__, Settings, "first", "made up"),
-    StrategyEntry("two", "Two", __name__, Settings, "second", "made up"),
-]
-"""
-
-SUITE = """\
-suite: mine
-seeds: 1
-scenarios:
-  two_models: {data: digits, steps: 2, width: 4, samples: 100, curve: {every: 0}}
-strategies:
-  one: {strengths: [1]}
-  two: {strengths: [1]}
-"""
 
 
 def command(*arguments):
@@ -58,9 +21,10 @@ def store(registries, tmp_path, monkeypatch, capsys):
     """A store with runs of a plugin before and after an edit of one of its strategies."""
     monkeypatch.chdir(tmp_path)
     Path("s.yaml").write_text(SUITE)
+    Path("helper.py").write_text(HELPER)
     with registries():
-        for factor in (1, 2):
-            Path("mine.py").write_text(PLUGIN.replace("factor = 1", f"factor = {factor}"))
+        for rate in (3, 4):
+            Path("mine.py").write_text(PLUGIN.replace("RATE = 3", f"RATE = {rate}"))
             options = ("--plugin", "mine.py", "--store", "r.db", "--workers", 1, "--quiet")
             assert command("run", "s.yaml", *options) == 0, capsys.readouterr().err
         capsys.readouterr()
@@ -106,7 +70,7 @@ def test_the_report_counts_the_newest_and_says_when_the_others_were_made(store):
 def test_code_that_is_again_what_it_was_is_told(store, capsys, registries):
     options = ("--plugin", "mine.py", "--store", "r.db", "--workers", 1)
     time.sleep(1)  # a store keeps whole seconds
-    Path("mine.py").write_text(PLUGIN.replace("factor = 1", "factor = 3"))
+    Path("mine.py").write_text(PLUGIN.replace("RATE = 3", "RATE = 5"))
     with registries():
         assert command("run", "s.yaml", *options) == 0
     Path("mine.py").write_text(PLUGIN)

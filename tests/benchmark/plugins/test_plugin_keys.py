@@ -3,74 +3,13 @@
 import sys
 
 import pytest
+from two_strategies import HELPER, PLUGIN, SUITE
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.plugins import load_again, load_files, loaded, sent
 from palimpsest.benchmark.plugins.code import Code, ModuleText
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.strategies.registry import STRATEGIES
-
-PLUGIN = '''\
-import helper
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
-
-RATE = 3
-
-
-class Settings(StrategySettings):
-    """Settings."""
-
-    strength: float = 1.0
-    """The dial."""
-
-
-class Base:
-    def __init__(self, strength):
-        self.strength = scaled(strength)
-
-
-def scaled(strength):
-    """Scale it."""
-    return helper.twice(strength) * RATE
-
-
-class One(Base):
-    """The first."""
-
-
-class Two:
-    def __init__(self, strength):
-        self.strength = strength
-
-
-STRATEGIES = [
-    StrategyEntry("one", "One", __name__, Settings, "first", "made up"),
-    StrategyEntry("two", "Two", __name__, Settings, "second", "made up"),
-]
-'''
-
-HELPER = '''\
-"""Helps."""
-
-
-def twice(x):
-    return 2 * x
-
-
-def unused(x):
-    return x
-'''
-
-SUITE = """\
-suite: mine
-seeds: 1
-scenarios:
-  two_models: {data: digits, steps: 4, width: 4, samples: 100, curve: {every: 0}}
-strategies:
-  one: {strengths: [1]}
-  two: {strengths: [1]}
-"""
 
 
 @pytest.fixture

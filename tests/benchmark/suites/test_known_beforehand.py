@@ -1,24 +1,10 @@
 """Mistakes that can be known beforehand are told before anything trains, with the line."""
 
 import pytest
+from plans import planned, refusal
 
-from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.runs.runner import execute_job
-from palimpsest.benchmark.suites.loading import load_suite
-
-SMALL = {"family": "two_models", "data": "digits", "steps": 2}
-
-
-def planned(tmp_path, scenario, strategy=None):
-    suite = {
-        "suite": "example",
-        "seeds": 1,
-        "scenarios": {"s": SMALL | scenario},
-        "strategies": {"x": strategy or {"strategy": "finetune"}},
-    }
-    return make_plan([load_suite(suite)], tmp_path / "x.db", root=tmp_path)
 
 
 def optimizer(**settings):
@@ -50,10 +36,9 @@ SCENARIOS = {
 
 @pytest.mark.parametrize("message", SCENARIOS)
 def test_settings_that_no_run_could_have(tmp_path, message):
-    with pytest.raises(UserError) as caught:
-        planned(tmp_path, SCENARIOS[message])
-    assert message in str(caught.value)
-    assert "scenarios.s" in str(caught.value)
+    told = refusal(tmp_path, SCENARIOS[message])
+    assert message in told
+    assert "scenarios.s" in told
 
 
 STRATEGIES = {
@@ -84,17 +69,16 @@ STRATEGIES = {
 
 @pytest.mark.parametrize("message", STRATEGIES)
 def test_strategies_that_no_run_could_have(tmp_path, message):
-    with pytest.raises(UserError) as caught:
-        planned(tmp_path, {}, STRATEGIES[message])
-    assert message in str(caught.value)
-    assert "strategies.x" in str(caught.value)
+    told = refusal(tmp_path, {}, STRATEGIES[message])
+    assert message in told
+    assert "strategies.x" in told
 
 
 def test_masks_that_would_take_all_steps_of_all_epochs(tmp_path):
     scenario = {"steps": None, "epochs": 2, "samples": 200, "batch_size": 64}
     too_many = {"strategy": "exssnet", "mask_steps": 8}
-    with pytest.raises(UserError, match="training in scenario 's' has at most 8 steps: none"):
-        planned(tmp_path, scenario, too_many)
+    told = refusal(tmp_path, scenario, too_many)
+    assert "training in scenario 's' has at most 8 steps: none" in told
     assert planned(tmp_path, scenario, too_many | {"mask_steps": 7}).todo
 
 
@@ -185,6 +169,10 @@ FAULTS = {
     "bool": "labels are of type torch.bool; expected whole numbers",
     "matrix": "labels are of shape (12, 3); expected one number for each sample, (12,)",
     "empty": "it has no samples",
+    "short": "12 samples and 11 labels; expected one",
+    "list": "labels are a builtins.list; expected a tensor",
+    "array": "labels are a numpy.ndarray; expected a tensor",
+    "inputs": "inputs are a numpy.ndarray; expected a tensor",
 }
 
 
@@ -199,30 +187,14 @@ def odd(tmp_path, registries):
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_data_of_a_plugin_that_no_run_could_train_on(odd, tmp_path, fault):
-    with pytest.raises(UserError) as caught:
-        planned(tmp_path, {"family": "odd", "fault": fault})
-    assert "scenarios.s: experience 2, training data: " in str(caught.value)
-    assert FAULTS[fault] in str(caught.value)
+    told = refusal(tmp_path, {"family": "odd", "fault": fault})
+    assert "scenarios.s: " in told
+    assert FAULTS[fault] in told
 
 
 @pytest.mark.parametrize("fault", ["", "bug", "exit"])
 def test_good_data_and_bugs_of_a_plugin_are_left_to_the_runs(odd, tmp_path, fault):
     assert len(planned(tmp_path, {"family": "odd", "fault": fault}).todo) == 1
-
-
-def test_fewer_labels_than_samples(odd, tmp_path):
-    with pytest.raises(UserError, match="12 samples and 11 labels; expected one"):
-        planned(tmp_path, {"family": "odd", "fault": "short"})
-
-
-@pytest.mark.parametrize(
-    ("fault", "told"),
-    [("list", "labels are a builtins.list"), ("array", "labels are a numpy.ndarray"),
-     ("inputs", "inputs are a numpy.ndarray")],
-)  # fmt: skip
-def test_data_that_are_no_tensors(odd, tmp_path, fault, told):
-    with pytest.raises(UserError, match=f"{told}; expected a tensor"):
-        planned(tmp_path, {"family": "odd", "fault": fault})
 
 
 @pytest.mark.parametrize("labels", ["int8", "int16", "int32", "uint8", "uint16", "column"])
