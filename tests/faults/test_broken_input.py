@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 import torch
 import yaml
+from command_line import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.data.copies import find_copies
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.bank import ModelBank
@@ -269,12 +269,6 @@ INSIDE = [(column, *place) for column, whole in FULL.items() for place in places
 SCALARS = ["strength", "seed", "seconds", "peak_memory", "started", "status", "suite", "scenario"]
 
 
-def exit_code(*words):
-    with pytest.raises(SystemExit) as ended:
-        main([*map(str, words)])
-    return ended.value.code
-
-
 @cheaply(15)
 @given(st.data())
 def test_a_run_with_another_value_anywhere(tmp_path, capsys, data):
@@ -307,10 +301,10 @@ def test_a_run_with_another_value_anywhere(tmp_path, capsys, data):
     key = good[1].key
     capsys.readouterr()
     codes = {
-        exit_code("list", "runs", "--store", path),
-        exit_code("list", "runs", "--json", "--store", path),
-        exit_code("show", "run", key, "--store", path),
-        exit_code("export", path, "-o", tmp_path / "runs.csv"),
+        command("list", "runs", "--store", path),
+        command("list", "runs", "--json", "--store", path),
+        command("show", "run", key, "--store", path),
+        command("export", path, "-o", tmp_path / "runs.csv"),
     }
     told = capsys.readouterr().err
     assert codes <= {0, 2}, told
@@ -318,8 +312,8 @@ def test_a_run_with_another_value_anywhere(tmp_path, capsys, data):
     if codes == {0}:
         return
     assert all(str(path) in line or key in line for line in told.splitlines()), told
-    if exit_code("doctor", path, "--save", saved) == 1:
-        assert exit_code("show", "run", good[0].key, "--store", saved) == 0
+    if command("doctor", path, "--save", saved) == 1:
+        assert command("show", "run", good[0].key, "--store", saved) == 0
         assert read_runs(saved)[0].key == good[0].key
         assert len(read_runs(saved)) == 1
 
@@ -330,7 +324,7 @@ def test_no_command_shows_a_run_whose_matrix_is_no_square(tmp_path, capsys, word
     with Store(path, create=True) as store:
         store.put(replace(stored(0), accuracy_matrix=[[0.5, 0.1], [0.5]]))
     shutil.copy(path, f"{path}.2")
-    assert exit_code(*words.replace("PATH", str(path)).split()) == 2
+    assert command(*words.replace("PATH", str(path)).split()) == 2
     told = capsys.readouterr().err
     assert "Traceback" not in told
     assert f"{path}: a run cannot be read (run 'k0': its accuracy_matrix is not a square" in told

@@ -9,9 +9,9 @@ import sys
 from contextlib import closing
 
 import pytest
+from command_line import command
 
 from palimpsest import load_suite, open_store, run_suite
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import Remark, UserError
 from palimpsest.benchmark.runs.record import free_share
 from palimpsest.benchmark.store.store import Store
@@ -83,12 +83,6 @@ def run(tmp_path, scenario, strategies, plugin, text, **options):
     return run_suite(content, store=tmp_path / "runs.db", plugins=[path], **options)
 
 
-def exit_code(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main(list(map(str, arguments)))
-    return ended.value.code
-
-
 def test_a_network_with_an_empty_parameter_leaves_the_store_readable(tmp_path, capsys):
     strategies = {
         "freeze": {}, "gpm": {"energies": [0.9]}, "spg": {"strengths": [1]},
@@ -101,7 +95,7 @@ def test_a_network_with_an_empty_parameter_leaves_the_store_readable(tmp_path, c
     assert len(open_store(tmp_path / "runs.db")) == len(strategies)
     for record in results:
         assert all(0 <= share <= 1 for share in record.free_shares)
-    assert exit_code("list", "runs", "--store", tmp_path / "runs.db") == 0
+    assert command("list", "runs", "--store", tmp_path / "runs.db") == 0
 
 
 def test_what_is_empty_has_no_free_share():
@@ -167,7 +161,7 @@ def test_a_run_that_cannot_be_read_hides_no_other(damaged, tmp_path, capsys, cos
         ("archive", "--store", damaged, "-o", tmp_path / "r.parquet"),
     ):
         capsys.readouterr()
-        assert exit_code(*words) == 0, capsys.readouterr().err
+        assert command(*words) == 0, capsys.readouterr().err
         told = capsys.readouterr().err
         assert told.startswith(f"warning: left out: {damaged}: a run cannot be read (run ")
         assert "Traceback" not in told

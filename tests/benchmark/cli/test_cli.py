@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import pytest
+from command_line import command
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.printing.listings import default_text
 from palimpsest.benchmark.cli.stopping import Stopped, stopped_by_signals
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS
@@ -44,13 +44,6 @@ CONTRACT = {
     "accuracy_matrix",
     "spec",
 }
-
-
-def command(*arguments):
-    """The exit code of the command line, run in this process."""
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return left.value.code
 
 
 def process(*arguments, **options):

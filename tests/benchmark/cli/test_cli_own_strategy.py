@@ -7,8 +7,8 @@ import sys
 import pytest
 import yaml
 from at_length import at_length
+from command_line import command
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.kit import check
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.suites.loading import load_suite
@@ -20,12 +20,6 @@ def as_shipped(tmp_path, monkeypatch, registries):
     monkeypatch.chdir(tmp_path)
     with registries():
         yield
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return left.value.code
 
 
 @pytest.fixture

@@ -106,53 +106,6 @@ def test_a_program_that_asks_for_it_has_its_runs_in_its_own_process(done, tmp_pa
     assert {r.key: r.accuracy_matrix for r in runs} == theirs
 
 
-ENDS = """
-import os
-import sys
-import time
-
-from avalanche.training.plugins import SupervisedPlugin
-
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
-
-
-class Ends(SupervisedPlugin):
-    def __init__(self, how):
-        super().__init__()
-        self.how = how
-
-    def before_training_exp(self, *_, **__):
-        print("a word of the plugin")
-        if self.how == "exit":
-            sys.exit("enough")
-        if self.how == "never":
-            time.sleep(120)
-        if self.how == "at once":
-            os._exit(4)
-
-
-class EndsSettings(StrategySettings):
-    how: str
-
-
-print("loaded")
-STRATEGIES = [StrategyEntry("ends", "Ends", __name__, EndsSettings, "none", "none")]
-"""
-
-
-@pytest.fixture
-def ends(tmp_path, registries):
-    """A suite with runs that end their process or never end, and its plugin."""
-    (tmp_path / "ends.py").write_text(ENDS)
-    how = {
-        name: {"strategy": "ends", "how": name}
-        for name in ("exit", "at once", "never", "not at all")
-    }
-    with registries():
-        yield SUITE | {"seeds": 1, "strategies": how}, tmp_path / "ends.py"
-
-
 def test_there_are_no_more_workers_than_runs_like_those_of_the_store_have_room(done, tmp_path):
     suite = load_suite(SUITE, seeds=[7, 8])
     assert make_plan([suite], done[0].path).why_workers == "one per processor"

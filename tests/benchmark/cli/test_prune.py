@@ -4,16 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import command
 from two_strategies import HELPER, PLUGIN, SUITE
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.store.store import Store
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
-    return left.value.code
 
 
 @pytest.fixture

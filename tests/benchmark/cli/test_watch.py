@@ -11,9 +11,9 @@ import threading
 import time
 
 import pytest
+from command_line import command
 from stored_runs import CURVES, a_run
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.commands.watch import Watched
 from palimpsest.benchmark.cli.report_maker import ReportMaker
 from palimpsest.benchmark.cli.watch_server import WatchServer
@@ -257,12 +257,6 @@ def test_the_report_is_of_the_runs_that_were_chosen(path):
 
 
 # The command
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return left.value.code
 
 
 def test_a_wrong_store_is_told_in_a_sentence(path, tmp_path, capsys):

@@ -6,9 +6,9 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+from command_line import command
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.plugins import load_again, load_files, load_metrics, load_packages, loaded
 from palimpsest.benchmark.plugins.source import MODULE_PREFIX
@@ -91,12 +91,6 @@ def write(tmp_path, monkeypatch):
         return tmp_path / name
 
     return to
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return left.value.code
 
 
 def keys(suite, root):

@@ -5,9 +5,9 @@ import os
 import random
 
 import pytest
+from command_line import command
 from pyarrow.parquet import ParquetFile
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import Remark, UserError
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.store import archive as module
@@ -63,12 +63,6 @@ def store(tmp_path):
 def packed(store, tmp_path):
     assert command("archive", "--store", store, "--output", tmp_path / "runs.parquet") == 0
     return tmp_path / "runs.parquet"
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
-    return left.value.code
 
 
 def test_every_run_comes_back_to_the_last_bit(store, packed):

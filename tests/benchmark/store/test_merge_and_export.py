@@ -6,20 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import command
 from stored_runs import a_record
 
 from palimpsest import open_store
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.store.store import Store, SuiteNote
 from palimpsest.benchmark.suites.spec import Spec
 
 NOTE = SuiteNote("t", "A question?", ("s",), ("wpl",))
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
-    return left.value.code
 
 
 @pytest.fixture

@@ -48,15 +48,6 @@ def numbers():
     return torch.rand(N, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.fixture
-def make_run(tmp_path):
-    def make(strategy="finetune", settings=None, **changes):
-        seed = changes.pop("seed", 0)
-        return run_of(tmp_path, SCENARIO | changes, strategy, settings, seed)
-
-    return make
-
-
 COLOURS = {
     "brightness": (functional.adjust_brightness, lambda u: 0.5 + u),
     "contrast": (functional.adjust_contrast, lambda u: 0.5 + u),

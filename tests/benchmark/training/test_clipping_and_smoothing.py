@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from one_run import TWO_MODELS, run_of
+from one_run import TWO_MODELS
 from torch import nn
 
 from palimpsest.benchmark.errors import UserError
@@ -22,14 +22,6 @@ SCENARIO = TWO_MODELS | {
     "shared_layers": 1,
     "curve": {"every": 0},
 }
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    def make(strategy="finetune", settings=None, **changes):
-        return run_of(tmp_path, SCENARIO | changes, strategy, settings)
-
-    return make
 
 
 def trained(ready):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import yaml
-from one_run import TWO_MODELS, execute, run_of
+from one_run import TWO_MODELS, execute
 from torch import nn
 
 from palimpsest.benchmark.errors import UserError
@@ -33,14 +33,6 @@ SECOND = {
     "fused": {"name": "adam", "learning_rate": 0.01, "fused": True},
     "rmsprop": {"name": "rmsprop", "learning_rate": 0.01},
 }
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    def make(strategy="finetune", seed=0, **changes):
-        return run_of(tmp_path, SCENARIO | changes, strategy, seed=seed)
-
-    return make
 
 
 def after_training(ready):

@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 from avalanche.training.plugins import SupervisedPlugin
-from one_run import TWO_MODELS, run_of
+from one_run import TWO_MODELS
 from torch import nn
 from torch.optim import lr_scheduler
 
@@ -36,14 +36,6 @@ SCHEDULES = {
         lambda o, n: lr_scheduler.MultiStepLR(o, [round(n / 4), round(n / 2)], 0.3),
     ),
 }
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    def make(strategy="finetune", settings=None, **changes):
-        return run_of(tmp_path, SCENARIO | changes, strategy, settings)
-
-    return make
 
 
 class Rates(SupervisedPlugin):

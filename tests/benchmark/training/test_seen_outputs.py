@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from one_run import execute, run_of
+from one_run import execute
 from torch import nn
 
 from palimpsest.benchmark.errors import UserError
@@ -22,14 +22,6 @@ SCENARIO = {
     "optimizer": {"name": "sgd", "learning_rate": 0.2},
     "curve": {"every": 0},
 }
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    def make(strategy="finetune", settings=None, **changes):
-        return run_of(tmp_path, SCENARIO | changes, strategy, settings)
-
-    return make
 
 
 def head(ready):
