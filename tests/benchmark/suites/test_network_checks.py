@@ -66,14 +66,13 @@ def networks(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("network", "message"),
+    ("network", "message", "strategy"),
     [
-        ("Random", "draws random numbers or remembers earlier batches"),
-        ("Centred", "mixes samples"),
-        ("Statistics", "takes batches, but not a single sample: layer"),
+        *(("Random", "draws random numbers or remembers earlier batches", own) for own in SINGLE),
+        ("Centred", "mixes samples", "ewc"),
+        ("Statistics", "takes batches, but not a single sample: layer", "mas"),
     ],
 )
-@pytest.mark.parametrize("strategy", SINGLE)
 def test_gradients_of_single_samples_that_a_network_does_not_have(
     networks, tmp_path, network, message, strategy
 ):
