@@ -2,6 +2,7 @@
 
 import copy
 
+import methods
 import pytest
 import torch
 from at_length import at_length
@@ -110,6 +111,20 @@ def test_a_plain_avalanche_program_gets_the_numbers_of_the_harness(make_runs, ro
     matrix, _ = by_avalanche(run, root, STRATEGIES[name].load()(**own))
     assert record.accuracy_matrix == matrix
     assert len(set(map(tuple, matrix))) == 3
+
+
+def test_a_mask_forgets_nothing_and_moves_no_weight(make_runs, root):
+    (run,) = make_runs({"mask": {}}, SCENARIO | {"epochs": 20, "width": 60})
+    ready = prepare(run, root)
+    before = copy.deepcopy(dict(ready.scenario.model.named_parameters()))
+    record = execute(run, root)
+    matrix = record.accuracy_matrix
+    for j in range(3):
+        assert matrix[j][j] > 0.4
+        assert [row[j] for row in matrix[j:]] == [matrix[j][j]] * (3 - j)
+    _, model = by_avalanche(run, root, methods.Mask(seed=derive(run.seed, "importance")))
+    now = {name.replace(".layer.", "."): p for name, p in model.named_parameters()}
+    assert all(torch.equal(now[name], value) for name, value in before.items())
 
 
 def test_the_scenarios_optimizers_stay_out_of_a_strategys_own(make_runs, root):
