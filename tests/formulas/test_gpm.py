@@ -178,19 +178,6 @@ def test_all_uses_of_a_layer_are_seen():
     assert not model.layer._forward_pre_hooks
 
 
-def test_a_network_without_matrices_is_refused():
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(4))
-
-        def forward(self, x):
-            return x[:, :4] * self.scale
-
-    with pytest.raises(ValueError, match="linear layers and convolutions, and the network has"):
-        train(Scaled(), [GPM()])
-
-
 def test_inputs_are_those_of_evaluation_mode():
     found = []
     for rate in (0.0, 0.5):

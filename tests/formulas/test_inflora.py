@@ -346,8 +346,3 @@ def test_layers_that_are_frozen_or_tied_have_no_branch():
     assert str(model) == str(wrapped)
     x = torch.ones(2, 4)
     assert torch.equal(model[0](x), nn.functional.linear(x, model[0].weight, model[0].bias))
-
-
-def test_a_network_without_layers_is_refused():
-    with pytest.raises(ValueError, match="the network has none that it can wrap"):
-        train(nn.Linear(FEATURES, CLASSES), [InfLoRA()])

@@ -168,19 +168,6 @@ def test_a_head_that_grows_is_trained_whole():
     assert found["2.classifier.weight"].shape == (CLASSES, 8)
 
 
-def test_a_network_without_layers_for_branches_is_refused():
-    class Scale(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(FEATURES))
-
-        def forward(self, x):
-            return x * self.scale
-
-    with pytest.raises(ValueError, match="PIC trains branches beside linear layers"):
-        train(Scale(), [PIC()])
-
-
 def test_it_works_on_a_whole_network_of_torchvision():
     torch.manual_seed(0)
     bank = networks.trunk(Network(name="torchvision:resnet18"), (3, 32, 32), [2, 2])

@@ -461,19 +461,6 @@ def test_what_has_two_places_or_is_not_trained_has_no_posterior():
     assert torch.equal(layer.bias, three.bias)
 
 
-def test_a_network_without_such_layers_is_refused():
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(CLASSES))
-
-        def forward(self, x):
-            return x[:, :CLASSES] * self.scale
-
-    with pytest.raises(ValueError, match="the network has none that it can wrap"):
-        train(Scaled(), [VCL()])
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("where", ["history", "present"])
 def test_a_damaged_posterior_is_refused(where, value):

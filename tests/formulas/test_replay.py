@@ -265,17 +265,6 @@ def test_works_with_the_multi_head_models_of_avalanche(method):
     assert all(p.isfinite().all() for p in trained.parameters())
 
 
-@every_method
-@every_program
-def test_inputs_of_another_kind_are_refused_in_words(method, program):
-    blocks = {"a": nn.Linear(FEATURES, CLASSES), "b": nn.Linear(FEATURES + 3, CLASSES)}
-    (x, y), (z, w) = make_data()
-    parts = [(x, y), (torch.cat([z, z[:, :3]], dim=1), w)]
-    bank = ModelBank(blocks, (("a",), ("b",)), CLASSES)
-    with pytest.raises(ValueError, match=r"of shape \(6,\) .* so far, but .* \(9,\)"):
-        train(bank, [method()], parts=parts, program=program)
-
-
 def test_any_mean_over_samples_is_replayed_and_logits_need_cross_entropy():
     def squares(outputs, y):
         return ((outputs - nn.functional.one_hot(y, CLASSES)) ** 2).mean()

@@ -6,7 +6,6 @@ import pytest
 import torch
 from programs import (
     CLASSES,
-    FEATURES,
     OPTIMIZERS,
     THREE,
     Tape,
@@ -194,15 +193,3 @@ def test_confidence_is_the_mean_largest_probability_of_the_earlier_models():
         wanted = [bank(row[None], i).softmax(dim=1).max().item() for i in range(2) for row in x]
         assert confidence == pytest.approx(sum(wanted) / len(wanted))
     assert found[0] != pytest.approx(found[1])
-
-
-def test_another_loss_is_refused():
-    plugin = SRIL()
-    model = nn.Linear(FEATURES, CLASSES)
-
-    class Other:
-        _criterion, model = nn.MSELoss(), None
-
-    Other.model = model
-    with pytest.raises(ValueError, match="SRIL needs logits"):
-        plugin.before_training_exp(Other)

@@ -206,11 +206,6 @@ def test_a_transformer_evaluates_with_its_masks():
     torch.testing.assert_close(evaluated, network(x))
 
 
-def test_a_network_without_layers_is_refused():
-    with pytest.raises(ValueError, match="the network has none that it can wrap"):
-        train(nn.Linear(FEATURES, 4), [SupSup()])
-
-
 def test_a_density_without_an_effect_is_refused():
     with pytest.raises(ValueError, match="density has no effect with rule: threshold"):
         SupSup(rule="threshold", density=0.1)

@@ -226,19 +226,6 @@ def test_the_share_is_kept_to_one_row_even_where_scores_are_equal(share):
         assert sum(int(rows.sum()) for rows in held.values()) == round(share * 17)
 
 
-def test_a_network_without_such_layers_is_refused():
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(4))
-
-        def forward(self, x):
-            return x[:, :4] * self.scale
-
-    with pytest.raises(ValueError, match="linear and convolutional layers, and the network has"):
-        train(Scaled(), [MIGU()])
-
-
 @pytest.mark.parametrize("setting", [{"fisher": "empirical"}, {"samples": 5}, {"batch": 5}])
 def test_what_random_rows_have_no_use_for_is_refused(setting):
     with pytest.raises(ValueError, match="has no effect with rows: random: remove it"):
