@@ -55,13 +55,6 @@ def short(name, text, folder="nas", **more):
     return load_suite(f"{folder}/{name}", settings=paths, seeds=2)
 
 
-@pytest.mark.parametrize("name", [*SUITES, *LARGE])
-def test_a_suite_is_shipped_and_says_what_it_is(name):
-    suite = load_suite(f"{'nas' if name in SUITES else 'nas_paper'}/{name}")
-    assert suite.name == name
-    assert len(suite.description) > 40
-
-
 @pytest.mark.parametrize("name", at_length(SUITES, {*SUITES} - {"recurrent_truth"}))
 def test_a_short_form_runs(name, text, tmp_path):
     suite = short(name, text)

@@ -41,13 +41,6 @@ def published():
     return read_archive(PUBLISHED / "runs.parquet")
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_a_suite_is_shipped_and_says_what_it_is(suite):
-    found = load_suite(f"paper/{suite}")
-    assert found.name == suite
-    assert len(yaml.safe_load((PAPER / f"{suite}.yaml").read_text())["description"]) > 40
-
-
 def test_the_published_runs_are_those_of_the_suites(published, tmp_path):
     # Of every setting. No run is asked for by two suites: a store keeps it once.
     wanted = {}

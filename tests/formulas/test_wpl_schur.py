@@ -10,7 +10,6 @@ from avalanche.training.plugins import SupervisedPlugin
 from programs import (
     FEATURES,
     OPTIMIZERS,
-    SAMPLES,
     THREE,
     Alternating,
     Tape,
@@ -255,19 +254,6 @@ def test_what_is_kept_is_counted():
     kept = 4 * (2 * 30 * FEATURES + sum(model_size))
     basis = next(iter(plugin._penalties.values())).basis
     assert kept + basis.numel() * 4 <= state_bytes(plugin, trained) < kept + 4 * (30 * 3) ** 2 * 2
-
-
-def test_samples_are_as_many_as_asked_for_and_follow_the_seed():
-    def samples(**settings):
-        plugin = WPLSchur(**settings)
-        train(make_bank(), [plugin], program="in_memory", epochs=1)
-        return [model.samples[0][1] for model in plugin._earlier]
-
-    first, second = samples(samples=7, seed=3)
-    assert len(first) == len(second) == 7
-    assert torch.equal(first, samples(samples=7, seed=3)[0])
-    assert not torch.equal(first, samples(samples=7, seed=4)[0])
-    assert len(samples(samples=10 * SAMPLES)[0]) == SAMPLES
 
 
 @both_applications

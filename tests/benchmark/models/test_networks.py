@@ -625,20 +625,6 @@ def test_an_entry_point_adds_a_network(tmp_path, monkeypatch, root):
     assert execute(run, root).status == "done"
 
 
-def test_a_module_s_code_is_in_the_key(tmp_path, monkeypatch, root):
-    package = tmp_path / "their_package"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "nets.py").write_text(PLUGIN)
-    monkeypatch.syspath_prepend(tmp_path)
-    settings = {"network": {"name": "module:their_package.nets.Small", "arguments": {"size": 3}}}
-    (run,) = run_of({"finetune": {}}, settings)
-    assert execute(run, root).status == "done"
-    (package / "nets.py").write_text(CHANGED)
-    (later,) = run_of({"finetune": {}}, settings)
-    assert later.key != run.key
-
-
 @pytest.mark.parametrize("name", ["os.getcwd", "sys.exit"])
 def test_modules_that_are_part_of_python_are_told_and_not_read(root, name):
     """The origin of frozen and built-in modules is no path."""
