@@ -227,24 +227,11 @@ def test_model_b_shares_the_first_layers(root, shared):
     assert bank.paths[0][:shared] == bank.paths[1][:shared] == tuple(common)
 
 
-def test_hidden_layers_are_those_of_a_and_b(root):
-    bank = two_models(root, hidden_layers=[2, 3], shared_layers=1).model
-    assert [len(path) for path in bank.paths] == [3, 4]
-
-
 def test_the_first_model_does_not_depend_on_how_much_is_shared(root):
     x = tensors(two_models(root), "test", 0)[0]
     outputs = [two_models(root, shared_layers=k).model(x, 0) for k in (0, 2, 4)]
     assert torch.equal(outputs[0], outputs[1])
     assert torch.equal(outputs[0], outputs[2])
-
-
-def test_model_b_learns_the_same_data_by_default(root):
-    scenario = two_models(root)
-    for split in SPLITS:
-        one, two = (tensors(scenario, split, i) for i in (0, 1))
-        assert torch.equal(one[0], two[0])
-        assert torch.equal(one[1], two[1])
 
 
 def test_model_b_learns_turned_images(root):
@@ -524,30 +511,17 @@ def test_a_choice_of_samples_is_the_same_for_every_seed(root):
 
 
 @pytest.mark.parametrize("family", ON_DIGITS)
-def test_a_choice_of_test_samples_leaves_the_training_alone(root, family):
+@pytest.mark.parametrize(("split", "count"), [("test", 90), ("validation", 60)])
+def test_a_choice_of_other_samples_leaves_the_rest_alone(root, family, split, count):
     every, some = (
-        FAMILIES[family](data="digits", width=8, test_samples=n).build(0, root, "cpu")
-        for n in (None, 90)
+        FAMILIES[family](data="digits", width=8, **{f"{split}_samples": n}).build(0, root, "cpu")
+        for n in (None, count)
     )
-    assert all(
-        torch.equal(tensors(every, "train", i)[0], tensors(some, "train", i)[0])
-        for i in range(len(every.train))
-    )
-    sizes = [len(tensors(some, "test", i)[0]) for i in range(len(some.test))]
-    assert (sum(sizes) if family == "split" else sizes[0]) == 90
-
-
-@pytest.mark.parametrize("family", ON_DIGITS)
-def test_a_choice_of_validation_samples_leaves_the_rest_alone(root, family):
-    every, some = (
-        FAMILIES[family](data="digits", width=8, validation_samples=n).build(0, root, "cpu")
-        for n in (None, 60)
-    )
-    for split in ("train", "test"):
+    for other in {*SPLITS} - {split}:
         for i in range(len(every.train)):
-            assert torch.equal(tensors(every, split, i)[0], tensors(some, split, i)[0])
-    sizes = [len(tensors(some, "validation", i)[0]) for i in range(len(some.validation))]
-    assert (sum(sizes) if family == "split" else sizes[0]) == 60
+            assert torch.equal(tensors(every, other, i)[0], tensors(some, other, i)[0])
+    sizes = [len(tensors(some, split, i)[0]) for i in range(len(some.test))]
+    assert (sum(sizes) if family == "split" else sizes[0]) == count
 
 
 def test_validation_samples_need_a_validation_split_and_change_no_key():
@@ -563,12 +537,6 @@ def test_an_experience_without_a_sample_to_evaluate_on_is_refused(root, purpose)
     settings = Split(data="digits", experiences=5, **{setting: 1})
     with pytest.raises(UserError, match=rf"no sample to {purpose}.* on.*raise {setting}"):
         settings.build(0, root, "cpu")
-
-
-@pytest.mark.parametrize("wrong", [{"every": -1}, {"first": -1}, {"each": 2}])
-def test_wrong_curves_are_refused(wrong):
-    with pytest.raises(ValidationError):
-        Curve(**wrong)
 
 
 def test_loaded_data_are_not_written_to(root):
