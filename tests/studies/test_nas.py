@@ -12,7 +12,7 @@ from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.suites.loading import load_suite
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAS = ROOT / "configs" / "nas"
 TEMPLATE = NAS / "nas.md.j2"
 RUNS = ROOT / "docs" / "nas" / "runs.parquet"

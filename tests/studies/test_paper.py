@@ -22,7 +22,7 @@ from palimpsest.configs.paper.figure3_search import (
 )
 from palimpsest.reports.markdown.csv_rows import read_rows
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "configs" / "paper"
 DOCS = ROOT / "docs"
 PUBLISHED = DOCS / "reproduction"

@@ -15,7 +15,7 @@ from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.markdown.csv_rows import read_rows
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "configs" / "published"
 DOCS = ROOT / "docs"
 SUITES = sorted(path.stem for path in PUBLISHED.glob("*.yaml"))

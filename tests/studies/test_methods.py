@@ -15,7 +15,7 @@ from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.runs.cells import group
 from palimpsest.strategies.registry import STRATEGIES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configs" / "methods"
 SUITES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 PAGES = {
