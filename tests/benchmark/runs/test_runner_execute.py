@@ -269,13 +269,6 @@ def test_a_first_model_that_was_taken_over_has_no_times(make_runs, root, tmp_pat
     assert costs[1]["consolidation_seconds"][0] is None
 
 
-def test_a_model_stopped_at_its_target_counts_the_steps_it_did(make_runs, root):
-    scenario = TWO | {"steps": 80, "target_accuracy": 0.4, "curve": {"every": 1}}
-    (run,) = make_runs({"finetune": {}}, scenario)
-    record = execute(run, root)
-    assert record.cost["steps"] == [curve["steps"][-1] for curve in record.curves]
-
-
 def test_the_strategys_state_is_counted(run_all):
     held = {cell: record.cost["state_bytes"] for cell, record in run_all().items()}
     assert held["finetune", None] == held["freeze", None] == held["joint", None] == 0
@@ -477,3 +470,4 @@ def test_a_target_accuracy_stops_the_first_model_early(make_runs, root):
     assert 0 < stopped < 80
     assert full == 80
     assert record.validation_matrix[0][0] >= 0.4
+    assert record.cost["steps"] == [stopped, full]

@@ -225,14 +225,6 @@ def test_the_optimizer_is_torchs_bit_for_bit(name):
     assert same(ours, theirs)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW), ("rmsprop", torch.optim.RMSprop)],
-)
-def test_the_optimizer_is_the_one_that_was_asked_for(name, kind):
-    assert type(make_optimizer(OPTIMIZERS[name], nn.Linear(2, 2))) is kind
-
-
 class Waits(TorchDispatchMode):
     """Counts how often the program waits for a number that a device has computed."""
 
@@ -314,22 +306,6 @@ def test_curves_are_measured_on_schedule(streams, schedule, expected):
         assert curve["steps"] == expected
         assert len(curve["accuracy"]) == curve["model"] + 1
         assert all(len(values) == len(expected) for values in curve["accuracy"])
-
-
-def test_curves_end_with_the_final_accuracies(streams):
-    recorder = CurveRecorder(Curve(every=5), streams["test"])
-    strategy = in_memory(make_model(), [AccuracyMeter(), recorder])
-    initial = evaluate(strategy, streams["test"])
-    train(strategy, streams["train"])
-    assert recorder.curves[0]["accuracy"][0][0] == initial[0]
-    final = evaluate(strategy, streams["test"])
-    assert [values[-1] for values in recorder.curves[1]["accuracy"]] == final
-
-
-def test_measuring_curves_does_not_change_training(streams):
-    recorder = CurveRecorder(Curve(every=2, first=5), streams["test"])
-    watched = train(in_memory(make_model(), [AccuracyMeter(), recorder]), streams["train"])
-    assert same(watched, train(in_memory(make_model()), streams["train"]))
 
 
 def test_a_model_stops_at_its_target_and_the_next_one_trains_on(streams):
