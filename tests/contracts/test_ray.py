@@ -286,7 +286,7 @@ def test_without_a_cluster_one_is_started_and_ended(ray_alone, tmp_path):
     suite = tmp_path / "s.yaml"
     suite.write_text(json.dumps(contract.SUITE | {"strategies": {"finetune": {}}}))
     words = ["run", str(suite), "--executor", "ray", "--store", str(tmp_path / "a.db")]
-    command = [sys.executable, "-m", "palimpsest.benchmark.cli", *words]
+    command = [sys.executable, "-m", "palimpsest", *words]
     subprocess.run(command, env=ray_alone, check=True, capture_output=True)
     with Store(tmp_path / "a.db") as store:
         assert {run.status for run in store.records()} == {"done"}
@@ -297,7 +297,7 @@ def test_a_raylet_that_dies_ends_the_command_and_fails_no_run(ray_alone, tmp_pat
     suite, path = tmp_path / "s.yaml", tmp_path / "a.db"
     suite.write_text(json.dumps(LONG | {"seeds": 30}))
     words = ["run", str(suite), "--executor", "ray", "--store", str(path)]
-    command = [sys.executable, "-m", "palimpsest.benchmark.cli", *words]
+    command = [sys.executable, "-m", "palimpsest", *words]
     with subprocess.Popen(command, env=ray_alone, stderr=subprocess.PIPE, text=True) as running:
         while not (path.exists() and Store(path).latest()[0]):
             assert running.poll() is None

@@ -221,7 +221,7 @@ def test_too_little_memory_for_torch_is_told_in_a_sentence(tmp_path):
     """Both where the command itself imports it, and where its workers do."""
     run = "run quick --seeds 1 --strategies finetune --workers 1 --store runs.db"
     for words in (run, "check freeze"):
-        limited = f"ulimit -v 600000; exec '{sys.executable}' -m palimpsest.benchmark.cli {words}"
+        limited = f"ulimit -v 600000; exec '{sys.executable}' -m palimpsest {words}"
         ran = subprocess.run(
             ["sh", "-c", limited],
             cwd=tmp_path,

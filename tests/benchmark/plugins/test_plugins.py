@@ -371,7 +371,7 @@ def test_a_plugin_imports_what_lies_beside_it(tmp_path):
     (tmp_path / "pulls_too.py").write_text(f"from lies_beside import NAME\n{text}")
     (tmp_path / "random.py").write_text("raise SystemExit('this hides nothing')\n")
     run = subprocess.run(
-        [sys.executable, "-m", "palimpsest.benchmark.cli", "list", "strategies", "--plugin",
+        [sys.executable, "-m", "palimpsest", "list", "strategies", "--plugin",
          str(tmp_path / "pulls_too.py")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -822,7 +822,7 @@ def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
     command = [
         sys.executable,
         "-m",
-        "palimpsest.benchmark.cli",
+        "palimpsest",
         "run",
         str(path),
         "--store",

@@ -198,7 +198,7 @@ def test_a_store_that_takes_no_claims_keeps_nobody_from_working(store, other, he
 def command(tmp_path, *more):
     arguments = ["run", "shared.yaml", "--store", "runs.db", "--workers", "1", *more]
     return subprocess.Popen(
-        [sys.executable, "-m", "palimpsest.benchmark.cli", *arguments],
+        [sys.executable, "-m", "palimpsest", *arguments],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         stderr=subprocess.PIPE,
