@@ -509,9 +509,6 @@ DAMAGED = {
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("runs.db", ("report", "runs.db")),
-        ("runs.db", ("page", "page.md.j2", "--store", "runs.db", "-o", "out.md")),
-        ("runs.db", ("compare", "runs.db", "other.db")),
         ("page.md.j2", ("page", "page.md.j2", "--store", "runs.db", "-o", "out.md")),
         ("small.yaml", ("run", "small.yaml")),
         ("mine.py", ("run", "small.yaml", "--plugin", "mine.py")),
@@ -522,17 +519,9 @@ DAMAGED = {
 def test_a_damaged_file_is_said_in_a_sentence(place, capsys, name, arguments, damage):
     if (name, damage) == ("page.md.j2", "empty"):
         return  # an empty template is a template
-    Path("other.db").write_bytes(Path("runs.db").read_bytes())
     Path(name).unlink()
     if damage == "folder":
         Path(name).mkdir()
     else:
         Path(name).write_bytes(DAMAGED[damage])
     refused(capsys, place, *arguments)
-
-
-@pytest.mark.parametrize("name", ["list", "run"])
-def test_a_damaged_store_is_said_by_commands_that_take_one(place, capsys, name):
-    Path("runs.db").write_bytes(Path("runs.db").read_bytes()[:6000])
-    arguments = {"list": ("list", "runs"), "run": ("run", "small.yaml")}[name]
-    assert "damaged" in refused(capsys, place, *arguments, "--store", "runs.db")

@@ -127,14 +127,6 @@ def test_a_mask_forgets_nothing_and_moves_no_weight(make_runs, root):
     assert all(torch.equal(now[name], value) for name, value in before.items())
 
 
-def test_an_adapter_keeps_the_first_model_and_learns_the_others(make_runs, root):
-    low, high = make_runs({"adapter": {"ranks": [1, 8]}}, SCENARIO | {"epochs": 20, "pool": 1})
-    for run in (low, high):
-        matrix = execute(run, root).accuracy_matrix
-        assert [row[0] for row in matrix] == [matrix[0][0]] * 3
-    assert matrix[1][1] > 0.5
-
-
 def test_the_scenarios_optimizers_stay_out_of_a_strategys_own(make_runs, root):
     two = {"family": "two_models", "data": "digits", "steps": 5, "width": 8, "curve": {"every": 0}}
     own = {"second_optimizer": {"name": "sgd", "learning_rate": 0.5}, "warmup": 2}

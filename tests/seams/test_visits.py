@@ -112,17 +112,6 @@ def state(run, root):
     return {name: value.tolist() for name, value in ready.scenario.model.state_dict().items()}
 
 
-def test_freezing_keeps_a_model_at_its_first_visit(make_runs, root):
-    (run,) = make_runs({"freeze": {}}, SPACE)
-    record = execute(run, root)
-    assert record.error is None
-    after = {}
-    visits = prepare(run, root).schedule.visits
-    for moment, visit in zip(record.moments, visits, strict=True):
-        model = visit.models[0]
-        assert after.setdefault(model, moment["accuracy"][model]) == moment["accuracy"][model]
-
-
 def test_independent_models_go_on_from_their_own_last_visit(make_runs, root):
     (run,) = make_runs({"independent": {}}, SPACE)
     record = execute(run, root)

@@ -99,15 +99,6 @@ def test_the_numbers_are_those_of_a_plain_loop(make_runs, root, optimizer, state
     assert max((found[n] - free[n]).abs().max().item() for n in free) > 0.05
 
 
-def test_kept_is_not_fresh(make_runs, root):
-    runs = [
-        make_runs({"wpl": WPL}, SPACE | {"optimizer": OPTIMIZERS["adam"], "optimizer_state": s})[0]
-        for s in ("fresh", "kept")
-    ]
-    one, two = (visited(run, root) for run in runs)
-    assert max((one[n] - two[n]).abs().max().item() for n in one) > 1e-3
-
-
 @pytest.mark.parametrize(
     ("strategy", "settings", "behind"),
     [("wpl", {}, False), ("wpl_official", {"protect": "all"}, True)],

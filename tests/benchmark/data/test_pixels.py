@@ -60,13 +60,6 @@ def test_what_is_taken_is_bit_for_bit_what_float_tensors_gave(kind, channels):
     assert torch.equal(pixels[:], whole)  # nothing was written to
 
 
-def test_subsets_share_the_stored_images():
-    pixels = make()
-    part = pixels.subset(torch.tensor([1, 2])).subset(torch.tensor([True, False]))
-    assert part.stored is pixels.stored
-    assert part.rows.tolist() == [1]
-
-
 def test_moved_pixels_stay_bytes():
     pixels = make().subset(torch.tensor([5, 7]))
     turned = pixels.moved(lambda x: x.rot90(1, (-2, -1)))

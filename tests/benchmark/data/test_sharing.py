@@ -72,14 +72,6 @@ def test_a_process_on_its_own_keeps_what_it_made():
     assert shared("numbers", lambda: made) is made
 
 
-def test_what_is_shared_equals_what_was_made(folder):
-    for _ in range(2):
-        values = shared("numbers", numbers)
-        assert torch.equal(values["x"], numbers()["x"])
-        assert values["y"].dtype == torch.int64
-        assert values["names"] == ("a", "b")
-
-
 def test_the_second_to_ask_makes_nothing(folder):
     shared("numbers", numbers)
     assert torch.equal(shared("numbers", lambda: pytest.fail("made again"))["x"], numbers()["x"])

@@ -3,18 +3,12 @@
 import re
 
 import pytest
+from command_line import command
 from test_page_template import EVERYTHING
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.store.store import Store
 
 pytest.importorskip("pyarrow")
-
-
-def command(*arguments):
-    with pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
-    return left.value.code
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from palimpsest.reports.formats.latex import latex
-from palimpsest.reports.formats.markdown import markdown
 from palimpsest.reports.statistics.collapse import Strays
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.tables.table import Column, Entry, Noted, Row, Table
@@ -49,9 +47,3 @@ def test_a_row_that_does_not_fit_is_an_error():
     table = Table("T", "caption", [Column("name")], [Row(["a", 1])], pd.DataFrame())
     with pytest.raises(ValueError, match="argument"):
         table.entries(table.rows[0])
-
-
-@pytest.mark.parametrize("write", [latex, markdown])
-def test_a_table_without_rows_says_so(write):
-    table = Table("Title", "Caption", [Column("strategy", words=True), SIGNED], [], pd.DataFrame())
-    assert "none" in write(table)
