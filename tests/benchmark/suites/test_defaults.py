@@ -1,6 +1,6 @@
 """Keys leave out settings at their defaults: a default that changes needs a version that rises.
 
-``python tests/benchmark/test_defaults.py`` writes the snapshot anew.
+``python tests/benchmark/suites/test_defaults.py`` writes the snapshot anew.
 """
 
 import json
@@ -18,7 +18,7 @@ from palimpsest.benchmark.suites.suite import RESULTS_VERSION
 from palimpsest.strategies.base.catalogue import STRATEGIES
 
 SNAPSHOT = Path(__file__).with_name("defaults.json")
-WRITE = "write the new snapshot: python tests/benchmark/test_defaults.py"
+WRITE = "write the new snapshot: python tests/benchmark/suites/test_defaults.py"
 
 Kinds = dict[str, dict[str, Any]]
 """Of every kind of thing: its version, and its defaults by name."""

@@ -72,7 +72,7 @@ def test_the_plugins_of_a_run_follow_the_list(case, tmp_path):
 
 
 def test_every_name_of_the_list_is_a_class():
-    files = (Path(__file__).parents[2] / "benchmark").rglob("*.py")
+    files = (Path(__file__).parents[3] / "benchmark").rglob("*.py")
     text = "".join(path.read_text() for path in files)
     assert not [
         name
