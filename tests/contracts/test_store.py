@@ -117,7 +117,7 @@ def test_results_outlive_the_process(tmp_path):
 
 
 def test_a_run_that_failed_is_replaced_when_it_is_tried_again(store):
-    store.put(record(status="failed", failure=Failure.told("no memory")))
+    store.put(record(status="failed", failure=Failure(FailureKind.ERROR, "no memory")))
     store.put(record())
     assert store.statuses() == {"k": "done"}
 
@@ -142,7 +142,7 @@ def test_metrics_against_references_pair_the_same_seed(store):
 
 
 def test_a_failed_reference_is_no_reference(store):
-    store.put(record("f0", "finetune", 0, status="failed", failure=Failure.told("x")))
+    store.put(record("f0", "finetune", 0, status="failed", failure=Failure(FailureKind.ERROR, "x")))
     store.put(record("w0", "wpl", 0))
     assert {r.key: r.metrics for r in store.records()}["w0"]["forgetting_reduction"] is None
 
@@ -155,7 +155,9 @@ def test_references_count_even_if_only_other_runs_are_asked_for(store):
 
 
 def test_a_failed_run_has_no_metrics(store):
-    store.put(record(status="failed", failure=Failure.told("boom"), accuracy_matrix=[]))
+    store.put(
+        record(status="failed", failure=Failure(FailureKind.ERROR, "boom"), accuracy_matrix=[])
+    )
     (got,) = store.records()
     assert got.error == "boom"
     assert set(got.metrics.values()) == {None}

@@ -13,7 +13,7 @@ from palimpsest import load_suite, open_store, run_suite
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.runs import record_files
-from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.store import unsaved_runs as beside
 from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.store.unsaved_runs import take_in, unsaved_runs
@@ -215,7 +215,9 @@ def test_where_nothing_can_be_written_at_all_runs_stay_in_memory(store, lock, cl
 
 
 def test_a_failure_comes_back_as_it_was(store):
-    run = replace(a_run(), status="failed", failure=Failure.told("boom"), accuracy_matrix=[])
+    run = replace(
+        a_run(), status="failed", failure=Failure(FailureKind.ERROR, "boom"), accuracy_matrix=[]
+    )
     beside.save_beside(store.path, run)
     assert list(unsaved_runs(store.path).runs.values()) == [run]
 

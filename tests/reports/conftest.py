@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rich_store import rich_store
 
 from palimpsest.benchmark.metrics import reference_roles
-from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.record import BASELINE, Facts
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.spec import Spec
@@ -56,7 +56,7 @@ def make_record(
         strength=strength,
         seed=seed,
         status="failed" if error else "done",
-        failure=Failure.told(error) if error else None,
+        failure=Failure(FailureKind.ERROR, error) if error else None,
         spec=Spec({
             "scenario": {
                 "name": scenario,

@@ -11,7 +11,7 @@ from scipy import stats
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.metrics import METRICS
-from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.formats.export import FIGURES
@@ -30,7 +30,7 @@ def make(strategy="finetune", strength=None, seed=0, *, drop=0.0, key=None, erro
         strength=strength,
         seed=seed,
         status="failed" if error else "done",
-        failure=Failure.told(error) if error else None,
+        failure=Failure(FailureKind.ERROR, error) if error else None,
         facts=facts_of(strategy),
         spec=Spec(
             {
@@ -381,7 +381,9 @@ def test_files_that_cannot_be_written_are_a_mistake(write, tmp_path, capsys):
 
 
 def test_a_failed_run_that_the_other_store_finished_is_not_reported(write, tmp_path, capsys):
-    write("f.db", [replace(make(seed=0), status="failed", failure=Failure.told("boom"))])
+    write(
+        "f.db", [replace(make(seed=0), status="failed", failure=Failure(FailureKind.ERROR, "boom"))]
+    )
     assert command(capsys, "report", "f.db", "a.db")[0] == 0
     assert "boom" not in (tmp_path / "report.html").read_text()
 

@@ -342,7 +342,7 @@ def test_what_is_not_known_is_missing(done):
     results, _ = done
     (first, *others) = results
     failed = replace(
-        first, status="failed", failure=Failure.told("no"), accuracy_matrix=[],
+        first, status="failed", failure=Failure(FailureKind.ERROR, "no"), accuracy_matrix=[],
         validation_matrix=[], initial_accuracy=[], curves=[], cost={}, started="",
     )  # fmt: skip
     mixed = Results(results.path, (failed, *others))

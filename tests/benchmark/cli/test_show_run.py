@@ -61,7 +61,7 @@ DONE = record(
 FAILED = record(
     "aa22cc", status="failed", failure=Failure(FailureKind.ERROR, "KeyError: 'x'", TRACEBACK)
 )
-OLD = record("dd33", status="failed", failure=Failure.told("DivergedError: NaN"))
+OLD = record("dd33", status="failed", failure=Failure(FailureKind.DIVERGED, "DivergedError: NaN"))
 
 
 @pytest.fixture

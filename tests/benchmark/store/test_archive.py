@@ -53,7 +53,7 @@ def run(key, strategy="wpl", **changes):
 
 @pytest.fixture
 def store(tmp_path):
-    failure = Failure.told("diverged:\n  step 3")
+    failure = Failure(FailureKind.ERROR, "diverged:\n  step 3")
     failed = run("c", status="failed", failure=failure, accuracy_matrix=[], curves=[])
     with Store(tmp_path / "runs.db", create=True) as made:
         for each in (run("a"), run("b", "finetune", strength=None), failed):

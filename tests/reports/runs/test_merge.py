@@ -7,7 +7,7 @@ import pytest
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import forgetting_reduction, plasticity
-from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.store.store import Store, SuiteNote
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.merge import merge, read_notes, read_stores, store_names
@@ -139,7 +139,7 @@ def test_a_finished_run_counts_before_one_that_failed(record):
 
 def test_of_two_failures_the_newer_one_is_kept(record):
     old = record(error="boom")
-    new = replace(old, failure=Failure.told("bang"), started="2027-01-01")
+    new = replace(old, failure=Failure(FailureKind.ERROR, "bang"), started="2027-01-01")
     assert merge({"a": [new], "b": [old]}).records == [new]
 
 
