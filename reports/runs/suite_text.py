@@ -41,6 +41,7 @@ def suite_files(records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> d
 def _content(note: SuiteNote, records: Sequence[Record]) -> dict[str, Any] | None:
     scenarios: dict[str, Any] = {}
     strategies: dict[str, Any] = {}
+    dials: dict[str, str] = {}
     strengths: dict[str, set[float]] = {}
     probes = records[0].spec.probes
     for record in records:
@@ -53,9 +54,11 @@ def _content(note: SuiteNote, records: Sequence[Record]) -> dict[str, Any] | Non
         ):
             return None
         if record.strength is not None:
+            dials[record.strategy] = strategy.dial
             strengths.setdefault(record.strategy, set()).add(record.strength)
     for name, found in strengths.items():
-        strategies[name] = strategies[name] | {"strengths": sorted(found)}
+        several = {"strengths": sorted(found)}
+        strategies[name] |= {dials[name]: found.pop()} if len(found) == 1 else several
     return {
         "suite": note.name,
         **({"description": note.description} if note.description else {}),

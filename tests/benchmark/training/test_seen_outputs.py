@@ -66,7 +66,7 @@ def test_joint_training_takes_all_outputs(make_run, tmp_path):
 
 def test_by_default_all_outputs_are_trained_and_keys_stay(make_run, tmp_path):
     run = make_run(outputs="all")
-    assert "outputs" not in run.spec.scenario.settings
+    assert "outputs" in run.spec.scenario.defaults
     ready = prepare(run, tmp_path)
     before = head(ready)
     ready.strategy.train(ready.scenario.train[0], **TRAINING)

@@ -246,7 +246,7 @@ def test_a_suite_without_labels_is_refused_unless_the_mask_is_inferred_or_said_t
 
 
 def test_a_mask_that_is_given_is_that_of_no_inference():
-    assert SupSup(infer="given").settings.model_dump() == SupSup().settings.model_dump()
+    assert not SupSup(infer="given").settings.infers
 
 
 def test_a_number_of_samples_without_an_effect_is_refused():

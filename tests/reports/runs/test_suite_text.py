@@ -19,6 +19,7 @@ strategies:
   finetune: {}
   wpl: {strengths: [0.5, 1.0e+4], clip: 3}
   online: {strategy: ewc, form: online, strength: 7}
+  replay: {memory: 20}
   lwf: {strategy: "avalanche:LwF", arguments: {alpha: 1.0, temperature: 2.0}}
 """
 
