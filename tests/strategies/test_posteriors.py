@@ -30,8 +30,8 @@ from torch.nn.functional import cross_entropy
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.strategies import TDVCL, VCL, NStepKL
 from palimpsest.strategies.base.catalogue import STRATEGIES
-from palimpsest.strategies.base.gaussian import Gaussian, divergence, slopes
 from palimpsest.strategies.memory.rehearsal import Rehearsal
+from palimpsest.strategies.posteriors.gaussian import Gaussian, divergence, slopes
 from palimpsest.strategies.posteriors.layers import PosteriorLayer, add_posteriors, posterior_layers
 
 EVERY = OPTIMIZERS | {"adamw": lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.1)}
