@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import Dial, Facts
-from palimpsest.strategies.base.gaussian import require_variances, unsound
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.likelihood import trained_outputs
 from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
 from palimpsest.strategies.base.sparse import dense_gradients
+from palimpsest.strategies.posteriors.gaussian import require_variances, unsound
 
 _SMALL = 1e-10
 

@@ -12,9 +12,9 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import SHARE, Facts
 from palimpsest.strategies.base.likelihood import as_trained
-from palimpsest.strategies.base.output_rows import row_sums
 from palimpsest.strategies.base.seeded import seeded
 from palimpsest.strategies.masks.fisher_rows import FisherRows, FisherRowSettings
+from palimpsest.strategies.masks.output_rows import row_sums
 
 
 class FGGMSettings(FisherRowSettings):

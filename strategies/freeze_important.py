@@ -10,8 +10,8 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import SHARE, Facts
 from palimpsest.strategies.base.grown import fit_to_grown
-from palimpsest.strategies.base.output_rows import row_sums
 from palimpsest.strategies.masks.fisher_rows import FisherRows
+from palimpsest.strategies.masks.output_rows import row_sums
 
 
 class FreezeImportant(FisherRows):

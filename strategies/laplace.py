@@ -11,9 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base import optimizer_metric
 from palimpsest.strategies.base.facts import STRENGTH, Facts
-from palimpsest.strategies.base.gaussian import broken
 from palimpsest.strategies.base.layer_inputs import Matrix, matrices
 from palimpsest.strategies.base.settings import NonNegative, Positive
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
@@ -22,9 +20,11 @@ from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, mean_o
 from palimpsest.strategies.curvature.kronecker import Quadratic
 from palimpsest.strategies.curvature.kronecker_factors import LaplaceEstimator, factors_of_labels
 from palimpsest.strategies.curvature.kronecker_products import Product, nearest
+from palimpsest.strategies.penalty import optimizer_metric
 from palimpsest.strategies.penalty.laplace_curvature import LARGEST, NO_PRECISION, Diagonal, Spectra
 from palimpsest.strategies.penalty.settings import PenaltySettings
 from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty
+from palimpsest.strategies.posteriors.gaussian import broken
 
 
 class LaplaceSettings(PenaltySettings):

@@ -13,7 +13,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base import optimizer_metric
 from palimpsest.strategies.base.facts import STRENGTH, Facts
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.network import (
@@ -26,6 +25,7 @@ from palimpsest.strategies.base.settings import NonNegative, Positive
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
+from palimpsest.strategies.penalty import optimizer_metric
 from palimpsest.strategies.penalty.schur_complement import Metric, ModelTerm, SchurPenalty
 from palimpsest.strategies.penalty.settings import PenaltySettings
 from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty

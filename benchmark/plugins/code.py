@@ -65,9 +65,8 @@ class ModuleText:
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
             if isinstance(body, list):
-                node.body = [  # type: ignore[attr-defined]
-                    each for each in body if not _is_text(each) and not _is_facts(each)
-                ]
+                kept = [each for each in body if not _is_text(each) and not _is_facts(each)]
+                node.body = kept  # type: ignore[attr-defined]
         return [each for each in tree.body if not _is_program(each)]
 
     @cached_property
@@ -370,12 +369,8 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _is_facts(statement: ast.stmt) -> bool:
-    """Whether it is ``facts = Facts(...)`` in a class, which others read and no training does."""
-    return (
-        isinstance(statement, ast.Assign)
-        and [getattr(target, "id", None) for target in statement.targets] == ["facts"]
-        and isinstance(statement.value, ast.Call)
-    )
+    """Whether it is ``facts = Facts(...)``, which others read and no training does."""
+    return isinstance(statement, ast.Assign) and ast.unparse(statement).startswith("facts = Facts(")
 
 
 def _is_program(statement: ast.stmt) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from palimpsest.benchmark.probes.base.information import information_of
 from palimpsest.benchmark.probes.base.probe import Probe
-from palimpsest.strategies.base.output_rows import held_rows, output_axes, row_sums
+from palimpsest.strategies.masks.output_rows import held_rows, output_axes, row_sums
 
 SHARE = 0.3
 """The share of the rows of a weight that count as those that a model needs most."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.output_rows import held_rows, output_axes, over_rows
+from palimpsest.strategies.masks.output_rows import held_rows, output_axes, over_rows
 from palimpsest.strategies.masks.update_mask import MaskedUpdates, MaskSettings
 
 

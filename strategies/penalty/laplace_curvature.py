@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from palimpsest.strategies.base.gaussian import broken
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.curvature.kronecker import grown
 from palimpsest.strategies.curvature.kronecker_products import Product, Spectrum, nearest
 from palimpsest.strategies.penalty.quadratic import merge
+from palimpsest.strategies.posteriors.gaussian import broken
 
 LARGEST = 1e30
 """What a step per unit of gradient is limited to."""

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base import optimizer_metric
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.base.optimizer_metric import Denominators
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.penalty import optimizer_metric
+from palimpsest.strategies.penalty.optimizer_metric import Denominators
 from palimpsest.strategies.penalty.protected import protected
 from palimpsest.strategies.penalty.quadratic import (
     add_gradient_,

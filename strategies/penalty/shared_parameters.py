@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from palimpsest.strategies.base import optimizer_metric
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
 from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.penalty import optimizer_metric
 from palimpsest.strategies.penalty.settings import PenaltySettings
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from palimpsest.strategies.base.gaussian import Gaussian
 from palimpsest.strategies.base.wrapping import places, wrap, wrapped
+from palimpsest.strategies.posteriors.gaussian import Gaussian
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The kinds of layers that have posteriors."""

@@ -13,16 +13,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.gaussian import (
+from palimpsest.strategies.base.hooks import Hooked, Task
+from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
+from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.posteriors.gaussian import (
     Gaussian,
     divergence,
     require_variances,
     slopes,
     unsound,
 )
-from palimpsest.strategies.base.hooks import Hooked, Task
-from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
-from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.posteriors.layers import (
     PosteriorLayer,
     add_posteriors,

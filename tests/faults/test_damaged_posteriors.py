@@ -14,8 +14,8 @@ from palimpsest.benchmark.runs.runner import execute_job
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.strategies import Laplace
 from palimpsest.strategies.base.diverged import DivergedError
-from palimpsest.strategies.base.gaussian import require_variances, unsound
 from palimpsest.strategies.curvature.kronecker_products import Product
+from palimpsest.strategies.posteriors.gaussian import require_variances, unsound
 
 SCENARIO = {"family": "two_models", "data": "digits", "width": 8, "samples": 90, "batch_size": 16}
 SCENARIO |= {"steps": 6, "curve": {"every": 0}, "optimizer": {"name": "sgd", "learning_rate": 0.05}}

@@ -29,8 +29,8 @@ from torch.nn.functional import cross_entropy
 
 from palimpsest.strategies import TDVCL, VCL, NStepKL
 from palimpsest.strategies.base.catalogue import STRATEGIES
-from palimpsest.strategies.base.gaussian import Gaussian, divergence, slopes
 from palimpsest.strategies.memory.rehearsal import Rehearsal
+from palimpsest.strategies.posteriors.gaussian import Gaussian, divergence, slopes
 from palimpsest.strategies.posteriors.layers import PosteriorLayer, add_posteriors, posterior_layers
 
 BETA = 0.1  # of 40 samples: more is stiff

@@ -21,9 +21,9 @@ from palimpsest.benchmark.kit.candidate import Candidate, candidates
 from palimpsest.benchmark.kit.check import PROPERTIES, verdict
 from palimpsest.benchmark.kit.testing import StrategyProperties
 from palimpsest.strategies import L2, VCL, BAdam, Freeze, FreezeImportant, NStepKL, TaskArithmetic
-from palimpsest.strategies.base import optimizer_metric
 from palimpsest.strategies.base.facts import BETA, ENERGY, SCALE, SHARE, Dial, Facts
 from palimpsest.strategies.base.hooks import Hooked
+from palimpsest.strategies.penalty import optimizer_metric
 from palimpsest.strategies.posteriors.layers import posterior_layers
 
 

@@ -148,8 +148,8 @@ PROPERTIES = (
         "What protects behind SGD (of strengths that one, or ten times it) protects behind every "
         "optimizer, in the harness and in plain Avalanche. Without a strength that could be "
         "raised, what differs from fine-tuning and hardly helps is weak, not broken.",
-        "The penalty is scaled by the learning rate alone (strategies/base/optimizer_metric), or "
-        "acts where only some optimizers or programs come by.",
+        "The penalty is scaled by the learning rate alone (strategies/penalty/optimizer_metric), "
+        "or acts where only some optimizers or programs come by.",
         _protects_everywhere,
     ),
     Property(

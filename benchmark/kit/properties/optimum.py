@@ -166,7 +166,7 @@ PROPERTIES = (
         "On a convex problem, with a learning rate that falls, training ends at the minimum of "
         "loss + penalty, whatever the optimizer: a strength means the same behind each.",
         "The penalty is scaled by the learning rate alone, where momentum and adaptive optimizers "
-        "take other steps (see strategies/base/optimizer_metric.py).",
+        "take other steps (see strategies/penalty/optimizer_metric.py).",
         _rests_at_the_minimum,
     ),
 )

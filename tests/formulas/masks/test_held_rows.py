@@ -26,7 +26,7 @@ from programs import (
 from torch import nn
 
 from palimpsest.strategies import FGGM, MIGU, FreezeImportant
-from palimpsest.strategies.base.output_rows import held_rows, output_axes, row_sums
+from palimpsest.strategies.masks.output_rows import held_rows, output_axes, row_sums
 
 KINDS = {"freeze_important": FreezeImportant, "fggm": FGGM, "migu": MIGU}
 every = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

@@ -9,7 +9,7 @@ from programs import Tape, make_bank, make_data, make_ordinary, same, train
 from torch import nn, optim
 
 from palimpsest.strategies import EWC, L2, SI, WPL, Freeze, WPLSchur
-from palimpsest.strategies.base.optimizer_metric import Denominators, denominators, rates
+from palimpsest.strategies.penalty.optimizer_metric import Denominators, denominators, rates
 
 KNOWN = {
     "sgd": partial(optim.SGD, lr=0.1),
