@@ -21,7 +21,7 @@ from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.results.results import Results
-from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.store.store import Store, SuiteNote
