@@ -195,7 +195,6 @@ class WithParameters(Hooked, L2):
 OWN_DIAL = {
     "facts": Facts("", "", "", Dial("scale", "scales", after_training=True)),
     "values": (0.5, 0.25),
-    "memory": "constant",
 }
 STRENGTH = {"facts": Facts("", "", ""), "strength": "strength"}
 
