@@ -639,7 +639,8 @@ def test_an_idle_value_is_asked_where_there_is_one_that_settings_take():
     idle = named("an idle dial is fine-tuning")
     (own,) = candidates("gpm", {})
     for value, reason in ((None, "there is no energy that is said"), (-1, "energy cannot be -1")):
-        found = verdict(idle, replace(own, dial=replace(ENERGY, idle=value)))
+        facts = replace(own.facts, dial=replace(ENERGY, idle=value))
+        found = verdict(idle, replace(own, facts=facts))
         assert found.outcome == "not applicable"
         assert found.detail.startswith(reason)
 
