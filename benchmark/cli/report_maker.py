@@ -20,7 +20,7 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.results.selection import Selection
 
 if TYPE_CHECKING:
-    from palimpsest.reports.html.watching import Strategies
+    from palimpsest.reports.figures.drawing.colors import Identity
 
 _PAUSE = 5.0
 """At least so many seconds from one report to the next."""
@@ -40,13 +40,13 @@ class Made:
         version: Counted from 1.
         runs: How many runs it is of.
         document: HTML.
-        strategies: Kinds and names of their strategies.
+        strategies: What decides the colours of their strategies.
     """
 
     version: int
     runs: int
     document: str
-    strategies: Strategies
+    strategies: frozenset[Identity]
 
 
 class ReportMaker:
@@ -121,7 +121,7 @@ class ReportMaker:
             self._due = now + max(_PAUSE, _SHARE * (now - start))
             self._busy = False
 
-    def _in_a_process(self, version: int) -> tuple[str, Strategies, int] | str:
+    def _in_a_process(self, version: int) -> tuple[str, frozenset[Identity], int] | str:
         """Return a report, its strategies and number of runs; or why there is none."""
         # An interrupt on a terminal is for all its processes: this one is ended by its parent.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -137,7 +137,7 @@ class ReportMaker:
             self._process = process
         its.close()
         try:
-            answer: tuple[str, Strategies, int] | str = mine.recv()
+            answer: tuple[str, frozenset[Identity], int] | str = mine.recv()
         except EOFError:
             return f"the report could not be made; 'palimpsest report {self._store}' says why"
         finally:

@@ -28,7 +28,7 @@ class Importance(Probe):
     def absent(self) -> str | None:
         """Return a reason if the strategy has no importances."""
         if self._importances is None:
-            return f"{self.subject.kind} has no importances that this probe knows"
+            return f"{self.subject.facts.name} has no importances that this probe knows"
         return None
 
     @property

@@ -18,6 +18,7 @@ from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.training.evaluation import LOADER, evaluate
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.hooks import Samples
 from palimpsest.strategies.penalty.regularizer import Regularizer
 
@@ -31,14 +32,14 @@ class Subject:
 
     Attributes:
         scenario: Its experiences and the bank.
-        kind: The kind of strategy, such as ``wpl``.
+        facts: What others must know of the strategy.
         plugin: The strategy under test; ``None`` if it is an Avalanche class.
         unordered: Why there are no earlier and later models, if they are not trained in turn.
         seed: The run's seed.
     """
 
     scenario: Scenario
-    kind: str
+    facts: Facts
     plugin: Any
     unordered: str | None
     seed: int

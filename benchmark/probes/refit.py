@@ -15,6 +15,7 @@ from palimpsest.benchmark.probes.probe import Probe
 from palimpsest.benchmark.randomness.generators import own_numbers
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.training.template import EVALUATION_BATCH, Batches
+from palimpsest.strategies.base.facts import ALONE
 
 STEPS, BATCH, LEARNING_RATE, SAMPLES = 500, 128, 1e-3, 10_000
 """The budget, the same for every run: Adam's steps, batch size and learning rate, and the largest
@@ -30,11 +31,11 @@ class Refit(Probe):
     can serve the model and only its private parts are outdated; where it stays low, the
     representation is lost.
 
-    ``independent`` tells whether the blocks serve the model because they still hold what it
-    learned, or because any training on such data is enough. There each model has its own network,
-    and it is fitted to the blocks of the latest network that has all of them, which started from
-    the same initial weights and never saw the model. Models without such a later network have no
-    row.
+    A strategy that shares nothing tells whether the blocks serve the model because they still hold
+    what it learned, or because any training on such data is enough. There each model has its own
+    network, and it is fitted to the blocks of the latest network that has all of them, which
+    started from the same initial weights and never saw the model. Models without such a later
+    network have no row.
     """
 
     def absent(self) -> str | None:
@@ -43,7 +44,7 @@ class Refit(Probe):
         if not any(self._private(i) for i in earlier):
             return "no earlier model has private parts: all that it uses is shared"
         if not any(self._private(i) and self._donor(i) is not None for i in earlier):
-            return "no independent model has all blocks that an earlier one shares"
+            return "no other model has all blocks that an earlier one shares"
         return None
 
     def finish(self, strategy: Any) -> None:
@@ -72,7 +73,7 @@ class Refit(Probe):
 
     def _donor(self, model: int) -> int | None:
         """The model whose shared blocks a model is fitted to: itself, if they are really shared."""
-        if self.subject.kind != "independent":
+        if self.subject.facts.role != ALONE:
             return model
         paths, blocks = self.subject.paths, {*self.subject.shared(model)}
         later = [i for i in range(model + 1, len(paths)) if blocks <= {*paths[i]}]

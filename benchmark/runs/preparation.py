@@ -141,7 +141,7 @@ def prepare(
         building=now(torch.device(device)) - began,
     )  # fmt: skip
     strategy.plugins.append(costs)
-    subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
+    subject = Subject(scenario, run.facts, plugin, schedule.unordered, run.seed)
     probes = attach(run.spec.probes, subject, strategy)
     if search is not None:
         probes["search"] = search.measuring(subject)

@@ -25,7 +25,7 @@ from palimpsest.strategies.base.facts import (
     Dial,
     Facts,
     Role,
-)  # fmt: skip
+)
 
 __all__ = [
     "ALONE", "BASELINE", "COLUMNS", "JOINT", "JSON_COLUMNS", "LIMIT", "ROLES", "STRENGTH", "Dial",
@@ -59,9 +59,9 @@ class Record:
         peak_memory: Bytes, the process's largest resident set during the run (where the system
             cannot tell, since the process began); on a device, the most allocated.
         versions: Of Python, torch, Avalanche, this project, and the machine.
-        cost: What the training cost, see ``runs/cost.py``; empty if it failed. ``classes``, if it is there: of each experience the names of its
-            classes. ``lost``, if it is there: how often the process that carried it
-            out ended before the run did, until this time.
+        cost: What the training cost, see ``runs/cost.py``; empty if it failed. ``classes``, if
+            it is there: of each experience the names of its classes. ``lost``, likewise: how often
+            the process that carried it out ended before the run did, until this time.
         probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
             ``{"absent": reason}``; empty if the suite asked for none.
         failure: Why it failed; ``None`` if it did not.

@@ -127,8 +127,7 @@ class _Studies:
         self._records: dict[str, list[Record]] = {}
         for record in records:
             self._records.setdefault(record.suite, []).append(record)
-        strategies = {(r.facts.name, r.strategy): (r.facts, r.strategy) for r in records}
-        self._styles = Styles(strategies.values(), alike)
+        self._styles = Styles({(record.facts, record.strategy) for record in records}, alike)
         self._album = album
         self._made: dict[str, SearchStudy] = {}
 

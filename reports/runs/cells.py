@@ -193,7 +193,7 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
         code = record.spec.code
         if code.scenario == scenario_codes[scenario]:
             plugins[scenario, strategy] = code.strategy[0]  # of all its strengths, the last one's
-            facts[strategy] = record.facts
+        facts[strategy] = record.facts
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
         place = strategies.get(record.strategy, 0)

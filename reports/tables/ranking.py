@@ -200,8 +200,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         name,
         "Frontiers",
         f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
-        f"resampled jointly. Shown only where all strategies with several {dial.plural} have equally "
-        f"many, since every further {dial.name} adds to the area.",
+        f"resampled jointly. Shown only where all strategies with several {dial.plural} have "
+        f"equally many, since every further {dial.name} adds to the area.",
         columns,
         rows,
         pd.DataFrame(data, columns=[*names, "seeds", "reason"]),

@@ -19,6 +19,7 @@ from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.store.unsaved_runs import rescued
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.registry import STRATEGIES
 
 MOMENTS = int(os.environ.get("PALIMPSEST_CHAOS", "1"))
 RUNS = [f"run-{number:02}" for number in range(14)]
@@ -28,7 +29,10 @@ _SIDE = 16
 
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
-    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
+    names = {"suite": "s", "scenario": "s", "strategy": name}
+    return Run(
+        key=name, **names, strength=None, seed=0, spec=spec, facts=STRATEGIES["finetune"].facts
+    )
 
 
 def numbers(name: str) -> list[list[float]]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from known_facts import facts_of
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
@@ -23,7 +24,8 @@ NOBODY = 65534
 def a_run(seed):
     spec = Spec({"scenario": {"name": "s"}, "strategy": {"strategy": "wpl"}, "seed": seed})
     curves = [{"model": 0, "steps": [*range(200)], "accuracy": [[0.5] * 200]}]
-    return Record(spec.key(), "t", "s", "wpl", 1.0, seed, "done", spec, [[0.5]], curves=curves)
+    own = spec.key(), "t", "s", "wpl", 1.0, seed, "done", spec, facts_of("wpl")
+    return Record(*own, [[0.5]], curves=curves)
 
 
 @pytest.fixture

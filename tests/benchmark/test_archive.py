@@ -5,6 +5,7 @@ import os
 import random
 
 import pytest
+from known_facts import facts_of
 from pyarrow.parquet import ParquetFile
 
 from palimpsest.benchmark.cli import main
@@ -38,6 +39,7 @@ def run(key, strategy="wpl", **changes):
         "seed": 0,
         "status": "done",
         "spec": Spec({"scenario": {"name": "s"}, "strategy": {"strategy": strategy}, "seed": 0}),
+        "facts": facts_of(strategy),
         "accuracy_matrix": [[rng.random(), 0.1], [rng.random(), rng.random()]],
         "curves": [{"model": 0, "steps": [*range(50)], "accuracy": [numbers]}],
         "probes": {"refit": {"rows": [{"after": 0.1 + 0.2, "least": 5e-324}]}},
@@ -77,16 +79,9 @@ def test_every_run_comes_back_to_the_last_bit(store, packed):
     assert repr(read_runs(packed)) == repr(records)  # the order of keys, too
 
 
-def test_an_archive_of_version_1_is_read(packed):
-    table = parquet.read_table(packed).drop_columns(["failure", "moments"])
-    parquet.write_table(table.replace_schema_metadata({module._MARK: "1"}), packed)
-    *_, failed = read_archive(packed)
-    assert failed.failure == Failure(FailureKind.ERROR, "diverged:\n  step 3", "")
-    assert {tuple(run.moments) for run in read_archive(packed)} == {()}
-
-
-def test_one_of_this_version_needs_all_its_columns(packed):
-    parquet.write_table(parquet.read_table(packed).drop_columns(["failure"]), packed)
+@pytest.mark.parametrize("column", ["failure", "facts"])
+def test_one_needs_all_its_columns(packed, column):
+    parquet.write_table(parquet.read_table(packed).drop_columns([column]), packed)
     with pytest.raises(UserError, match="columns are missing"):
         read_archive(packed)
 
@@ -131,7 +126,7 @@ def test_an_archive_of_a_store_that_knows_no_suites_has_none(packed):
 @pytest.mark.parametrize("value", ["{", "[{}]", "[1]", "7"])
 def test_suites_that_cannot_be_read_are_damage(packed, value):
     table = parquet.read_table(packed)
-    metadata = {module._MARK: "2", module._SUITES: value}
+    metadata = {module._MARK: "1", module._SUITES: value}
     parquet.write_table(table.replace_schema_metadata(metadata), packed)
     with pytest.raises(UserError, match=r"damaged or truncated .its suites"):
         read_suites(packed)
@@ -187,7 +182,7 @@ def test_a_file_that_is_none_of_ours(tmp_path):
 def test_one_of_a_newer_version(tmp_path):
     path = foreign(tmp_path / "a.parquet", {module._MARK: "7"})
     assert is_marked(path)
-    with pytest.raises(UserError, match=r"archive format 7, this one reads 2.; upgrade"):
+    with pytest.raises(UserError, match=r"archive format 7, this one reads 1.; upgrade"):
         read_archive(path)
 
 

@@ -12,11 +12,15 @@ from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.registry import STRATEGIES
 
 
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
-    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
+    names = {"suite": "s", "scenario": "s", "strategy": name}
+    return Run(
+        key=name, **names, strength=None, seed=0, spec=spec, facts=STRATEGIES["finetune"].facts
+    )
 
 
 class Pretends:

@@ -30,7 +30,7 @@ SUITE = {
 
 def job(*seeds):
     return tuple(
-        Run(r.key, r.suite, r.scenario, r.strategy, r.strength, r.seed, r.spec)
+        Run(r.key, r.suite, r.scenario, r.strategy, r.strength, r.seed, r.spec, r.facts)
         for r in map(a_run, seeds)
     )
 

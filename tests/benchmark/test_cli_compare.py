@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 
 import pytest
+from known_facts import facts_of
 from scipy import stats
 
 from palimpsest.benchmark.cli import main
@@ -32,6 +33,7 @@ def make(strategy="finetune", strength=None, seed=0, *, drop=0.0, key=None, erro
         seed=seed,
         status="failed" if error else "done",
         failure=Failure.told(error) if error else None,
+        facts=facts_of(strategy),
         spec=Spec(
             {
                 "scenario": {"name": "split", "family": "split"},

@@ -17,7 +17,9 @@ from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.registry import STRATEGIES
 
+FACTS = STRATEGIES["ties"].facts
 CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
 
 
@@ -25,11 +27,11 @@ def a_run(name="one", strength=None):
     spec = Spec(
         {
             "scenario": {"name": "digits", "family": "two_models"},
-            "strategy": {"name": name, "strategy": "wpl", "dial": "scale"},
+            "strategy": {"name": name, "strategy": "ties", "dial": "scale"},
             "strength": strength,
         }
     )
-    return Run(name, "suite", "digits", name, strength, 3, spec)
+    return Run(name, "suite", "digits", name, strength, 3, spec, FACTS)
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_a_job_is_there_from_its_start_to_its_end(store, clock):
         assert (process.seconds_left, process.heartbeat, process.ended) == (40.0, 1_000.0, None)
         (job,) = process.jobs
         assert (job.key, job.suite, job.scenario, job.strategy) == ("one", "suite", "digits", "one")
-        assert (job.kind, job.strength, job.dial, job.seed) == ("wpl", 10.0, "scale", 3)
+        assert (job.facts, job.strength, job.seed) == (FACTS, 10.0, 3)
         assert (job.runs, job.fraction, job.curves) == (2, 0.25, CURVES)
 
         clock.now += 7

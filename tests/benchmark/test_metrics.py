@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from known_facts import facts_of
 
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS, Computed, columns
 from palimpsest.benchmark.metrics import formulas as metrics
@@ -18,6 +19,7 @@ def run(r, b=(), curves=(), references=None, **changes):
     spec = Spec({"scenario": {}, "strategy": {"strategy": "wpl"}, "seed": 0})
     return Record(
         key="abc", suite="s", scenario="s", strategy="wpl", strength=1.0, seed=0, spec=spec,
+        facts=facts_of("wpl"),
         accuracy_matrix=r, initial_accuracy=list(b), curves=list(curves),
         references=references or {}, **({"status": "done"} | changes),
     )  # fmt: skip
@@ -184,11 +186,11 @@ def test_every_metric_and_what_the_ratio_divides_by_are_computed_once(monkeypatc
 FINETUNED = [[0.9, 0.1, 0.2], [0.5, 0.82, 0.3], [0.3, 0.4, 0.88]]
 ALONE = [[0.9, 0, 0], [0.9, 0.84, 0], [0.9, 0.84, 0.89]]
 JOINT = [[None] * 3, [None] * 3, [0.91, 0.87, 0.93]]
-REFERENCES = {"finetune": FINETUNED, "independent": ALONE, "joint": JOINT}
+REFERENCES = {"baseline": FINETUNED, "alone": ALONE, "joint": JOINT}
 COMPARED = {
-    "finetune_forgetting": ("finetune", ((0.9 - 0.3) + (0.82 - 0.4)) / 2),
-    "forgetting_reduction": ("finetune", 1 - (0.35 + 0.1) / (0.6 + 0.42)),
-    "plasticity": ("independent", ((0.8 - 0.84) + (0.85 - 0.89)) / 2),
+    "finetune_forgetting": ("baseline", ((0.9 - 0.3) + (0.82 - 0.4)) / 2),
+    "forgetting_reduction": ("baseline", 1 - (0.35 + 0.1) / (0.6 + 0.42)),
+    "plasticity": ("alone", ((0.8 - 0.84) + (0.85 - 0.89)) / 2),
     "intransigence": ("joint", ((0.87 - 0.8) + (0.93 - 0.85)) / 2),
 }
 
@@ -222,7 +224,7 @@ def test_the_order_of_curves_and_points_changes_no_metric():
     for _ in range(100):
         count, points = int(rng.integers(1, 6)), int(rng.integers(0, 5))
         r, b = rng.random((count, count)).tolist(), rng.random(count).tolist()
-        references = {k: rng.random((count, count)).tolist() for k in ("finetune", "joint")}
+        references = {k: rng.random((count, count)).tolist() for k in ("baseline", "joint")}
         curves = [curve(i, count, points, rng) for i in range(count)]
         if points and rng.random() < 0.6:  # one point is not a number
             lines = curves[int(rng.integers(count))]["accuracy"]
@@ -268,8 +270,8 @@ def test_unknown_entries_leave_what_needs_them_undefined():
         unknown = rng.random((count, count)) < 0.3
         holed = [[None if u else v for v, u in zip(*row, strict=True)]
                  for row in zip(r.tolist(), unknown, strict=True)]  # fmt: skip
-        complete = computed(r.tolist(), [0.1] * count, [], {"finetune": r.tolist()})
-        found = computed(holed, [0.1] * count, [], {"finetune": r.tolist()})
+        complete = computed(r.tolist(), [0.1] * count, [], {"baseline": r.tolist()})
+        found = computed(holed, [0.1] * count, [], {"baseline": r.tolist()})
         for name, value in found.items():
             assert value is None or value == complete[name]
         assert (found["average_accuracy"] is None) == bool(unknown[-1].any())

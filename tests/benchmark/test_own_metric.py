@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 from typing import get_args
 
 import pytest
+from known_facts import facts_of
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.cli import main
@@ -29,7 +30,7 @@ def most_lost(matrix, curves, finetuned):
 
 METRICS = [
     Metric("steps_measured", most_lost, "steps in the curves", unit="steps", better="lower",
-           bounds=(0, 25), needs=("accuracy_matrix", "curves"), reference="finetune"),
+           bounds=(0, 25), needs=("accuracy_matrix", "curves"), reference="baseline"),
 ]
 """
 
@@ -53,7 +54,7 @@ def record(strategy, seed, first=0.5, steps=10, **changes):
     })  # fmt: skip
     return Record(
         key=f"{strategy}{seed}", suite="x", scenario="s", strategy=strategy, strength=None,
-        seed=seed, spec=spec, accuracy_matrix=[[0.9, 0.1], [first, 0.8]],
+        seed=seed, spec=spec, facts=facts_of(strategy), accuracy_matrix=[[0.9, 0.1], [first, 0.8]],
         initial_accuracy=[0.1, 0.1], started="2026-01-01T00:00:00+00:00",
         curves=[{"model": 1, "steps": [*range(steps)], "accuracy": [[0.5] * steps] * 2}],
         **({"status": "done"} | changes),
@@ -98,7 +99,7 @@ def test_it_is_listed_and_shown(folder, capsys):
     code, out, _ = command(capsys, "list", "metrics", *PLUGIN, "--json")
     (row,) = (row for row in json.loads(out) if row["name"] == "steps_measured")
     assert (code, row["unit"], row["better"]) == (0, "steps", "lower")
-    assert row["needs"] == "accuracy matrix, curves, a run of finetune"
+    assert row["needs"] == "accuracy matrix, curves, a run of a strategy that protects nothing"
     code, out, _ = command(capsys, "show", "metric", "steps_measured", *PLUGIN)
     assert code == 0
     assert out.startswith("steps measured: steps in the curves\n\nHow many steps the curves have")
@@ -147,7 +148,7 @@ def test_the_report_has_its_column_its_table_and_its_ranking(folder, capsys):
     assert best == {"freeze": "True", "finetune": "False"}
     high = [float(row[head.index("mean_high")]) for row in rows]
     assert max(high) <= 25  # its upper bound
-    won = {row[head.index("strategy")]: row[head.index("improvement_finetune")] for row in rows}
+    won = {row[head.index("strategy")]: row[head.index("improvement_baseline")] for row in rows}
     assert float(won["freeze"]) == 1.0
 
 
@@ -268,7 +269,7 @@ BROKEN = {
     "metric 'm': function is 3, expected a function": "function=3",
     "metric 'm': unit is 5, expected a text": "unit=5",
     "metric 'm': source is None, expected a text": "source=None",
-    "metric 'm': reference is 2, expected a kind of strategy": "reference=2",
+    "metric 'm': reference is 2, expected the role of one: baseline": "reference=2",
 }
 
 

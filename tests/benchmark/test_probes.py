@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from at_length import at_length
+from known_facts import facts_of
 from one_run import execute
 from torch import nn
 
@@ -495,7 +496,7 @@ def test_before_is_the_accuracy_at_the_end(make, tmp_path, strategy):
 def test_no_independent_network_is_put_together_from_several(make, tmp_path):
     # In the pool no later model has all blocks that an earlier one shares.
     record = execute(make("independent", POOL), tmp_path)
-    assert "no independent model" in record.probes["refit"]["absent"]
+    assert "no other model" in record.probes["refit"]["absent"]
 
 
 def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
@@ -522,7 +523,7 @@ def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
 def _subject(ready):
     from palimpsest.benchmark.probes.probe import Subject
 
-    return Subject(ready.scenario, "finetune", ready.plugin, unordered=None, seed=0)
+    return Subject(ready.scenario, facts_of("finetune"), ready.plugin, unordered=None, seed=0)
 
 
 @pytest.mark.parametrize("scenario", [TWO, POOL], ids=["two_models", "model_sequence"])

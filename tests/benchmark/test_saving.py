@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from known_facts import facts_of
 
 from palimpsest import load_suite, open_store, run_suite
 from palimpsest.benchmark.cli import main
@@ -36,7 +37,8 @@ def a_run(seed=0, **changes):
             "device": "cpu",
         }
     )
-    run = Record(spec.key(), "suite", "s", "finetune", None, seed, "done", spec)
+    facts = facts_of("finetune")
+    run = Record(spec.key(), "suite", "s", facts.name, None, seed, "done", spec, facts)
     return replace(run, accuracy_matrix=[[0.1 + 0.2]], seconds=0.5, **changes)
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from known_facts import facts_of
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.metrics import METRICS
@@ -30,8 +31,9 @@ def record(key, **changes):
     })  # fmt: skip
     return Record(
         key=key, suite="quick", scenario="turned", strategy="mine", strength=10.0, seed=3,
-        spec=spec, started="2026-01-01T00:00:00+00:00", seconds=75.0, peak_memory=3 * 2**20,
-        versions={"python": "3.11.2", "torch": "2.9"}, **({"status": "done"} | changes),
+        spec=spec, facts=facts_of("wpl"), started="2026-01-01T00:00:00+00:00",
+        seconds=75.0, peak_memory=3 * 2**20, versions={"python": "3.11.2", "torch": "2.9"},
+        **({"status": "done"} | changes),
     )  # fmt: skip
 
 

@@ -8,14 +8,14 @@ import time
 from dataclasses import replace
 
 import pytest
+from known_facts import facts_of
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import Remark, UserError
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.store import database
 from palimpsest.benchmark.store.integrity import examine
-from palimpsest.benchmark.store.schema import SCHEMA_VERSION, UPGRADES
+from palimpsest.benchmark.store.schema import SCHEMA_VERSION
 from palimpsest.benchmark.store.store import Record, Store, SuiteNote
 from palimpsest.benchmark.suites.spec import Spec
 
@@ -37,6 +37,7 @@ def record(key="k", strategy="finetune", seed=0, matrix=((0.9, 0.1), (0.5, 0.8))
         "seed": seed,
         "status": "done",
         "spec": Spec(spec),
+        "facts": facts_of(strategy),
         "accuracy_matrix": [list(row) for row in matrix],
     }
     return Record(**values | changes)
@@ -106,14 +107,6 @@ def test_a_failure_and_moments_come_back_as_they_were_put(store):
     broken, run = store.records()
     assert (broken.failure, broken.error) == (failure, "DivergedError: NaN")
     assert (run.failure, run.error, run.moments) == (None, None, moments)
-
-
-def test_a_metric_is_of_what_was_measured_and_not_of_what_an_older_version_wrote(store):
-    store.put(record())
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("""UPDATE runs SET metrics = '{"forgetting": 0.123}'""")
-    (got,) = store.records()
-    assert got.metrics["forgetting"] == pytest.approx(0.4)
 
 
 def test_results_outlive_the_process(tmp_path):
@@ -195,7 +188,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("create", [False, True])
-@pytest.mark.parametrize("version", [0, 1, SCHEMA_VERSION])
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION])
 @pytest.mark.parametrize("table", ["theirs (x)", "runs (run_uuid, name, status)"])
 def test_another_programs_database_is_left_alone(tmp_path, table, version, create):
     """Whatever version it gives itself, and if it has a table of that name."""
@@ -349,120 +342,6 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path):
         Store(path)
 
 
-# Stores of version 1
-
-VERSION_1 = """
-CREATE TABLE runs (
-    key               TEXT PRIMARY KEY,
-    suite             TEXT NOT NULL,
-    scenario          TEXT NOT NULL,
-    strategy          TEXT NOT NULL,
-    strength          REAL,
-    seed              INTEGER NOT NULL,
-    status            TEXT NOT NULL CHECK (status IN ('done', 'failed')),
-    error             TEXT,
-    spec              TEXT NOT NULL,
-    metrics           TEXT NOT NULL,
-    accuracy_matrix   TEXT NOT NULL,
-    validation_matrix TEXT NOT NULL,
-    initial_accuracy  TEXT NOT NULL,
-    curves            TEXT NOT NULL,
-    started           TEXT NOT NULL,
-    seconds           REAL NOT NULL,
-    peak_memory       INTEGER NOT NULL,
-    versions          TEXT NOT NULL
-);
-CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
-INSERT INTO runs VALUES (
-    'old', 'paper', 's', 'wpl', 10.0, 3, 'done', NULL,
-    '{"scenario": {"name": "s"}, "strategy": {"strategy": "wpl"}, "seed": 3, "device": "cpu"}',
-    '{"forgetting": 0.25}', '[[0.9, 0.1], [0.65, 0.8]]', '[[0.9, null], [0.6, 0.8]]', '[0.1, 0.2]',
-    '[{"model": 0, "steps": [0], "accuracy": [[0.1]]}]',
-    '2026-01-01T00:00:00+00:00', 4.5, 123456, '{"python": "3.11"}'
-);
-INSERT INTO runs VALUES (
-    'broken', 'paper', 's', 'finetune', NULL, 3, 'failed', 'no memory',
-    '{"scenario": {"name": "s"}, "strategy": {"strategy": "finetune"}, "seed": 3}',
-    '{}', '[]', '[]', '[]', '[]', '2026-01-01T00:00:00+00:00', 0.5, 99, '{}'
-);
-PRAGMA user_version = 1;
-"""
-
-
-@pytest.fixture
-def old(tmp_path):
-    path = tmp_path / "old.db"
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(VERSION_1)
-    connection.close()
-    return path
-
-
-def raw(path, columns="*"):
-    connection = sqlite3.connect(path)
-    rows = connection.execute(f"SELECT {columns} FROM runs ORDER BY key").fetchall()
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    connection.close()
-    return version, rows
-
-
-def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
-    _, before = raw(old)
-    with Store(old, create=True) as opened:
-        broken, run = opened.records()
-    version, after = raw(old)
-    assert version == SCHEMA_VERSION == 6
-    assert after == [(*row, "{}", "{}", "{}", "[]") for row in before]
-    assert (run.key, run.strength, run.seed, run.seconds) == ("old", 10.0, 3, 4.5)
-    assert run.accuracy_matrix == [[0.9, 0.1], [0.65, 0.8]]
-    assert run.validation_matrix == [[0.9, None], [0.6, 0.8]]
-    assert run.curves == [{"model": 0, "steps": [0], "accuracy": [[0.1]]}]
-    assert run.metrics["forgetting"] == 0.25
-    assert (run.cost, run.probes, run.failure, run.moments) == ({}, {}, None, [])
-    assert broken.failure == Failure(FailureKind.ERROR, "no memory")
-
-
-VERSION_2 = f"{VERSION_1}{UPGRADES[1]}; PRAGMA user_version = 2;"
-
-
-def test_a_store_of_version_2_is_read_as_it_is_and_then_brought_up_to_date(tmp_path):
-    path = tmp_path / "two.db"
-    connection = sqlite3.connect(path)
-    connection.executescript(VERSION_2)
-    connection.execute("UPDATE runs SET error = 'DivergedError: NaN' WHERE key = 'broken'")
-    connection.commit()
-    connection.close()
-    before = path.read_bytes()
-    diverged = Failure(FailureKind.DIVERGED, "DivergedError: NaN")
-    with Store(path) as opened:
-        assert [run.failure for run in opened.records()] == [diverged, None]
-    assert path.read_bytes() == before
-    _, rows = raw(path)
-    with Store(path, create=True) as opened:
-        assert [run.failure for run in opened.records()] == [diverged, None]
-    assert raw(path) == (SCHEMA_VERSION, [(*row, "{}", "[]") for row in rows])
-
-
-VERSION_3 = f"{VERSION_2}{UPGRADES[2]}; PRAGMA user_version = 3;"
-
-
-def test_a_store_of_version_3_knows_no_suites_until_one_is_run(tmp_path):
-    path = tmp_path / "three.db"
-    connection = sqlite3.connect(path)
-    connection.executescript(VERSION_3)
-    connection.close()
-    before = path.read_bytes()
-    with Store(path) as opened:
-        assert (opened.suites(), len(opened.records())) == ([], 2)
-    assert path.read_bytes() == before
-    _, rows = raw(path)
-    with Store(path, create=True) as opened:
-        opened.put_suite(NOTE)
-        assert opened.suites() == [NOTE]
-    assert raw(path) == (SCHEMA_VERSION, rows)
-
-
 @pytest.mark.parametrize("create", [False, True])
 @pytest.mark.parametrize(
     "other",
@@ -490,139 +369,29 @@ def test_runs_that_are_no_table_are_no_store(tmp_path, other, create):
     assert path.read_bytes() == before
 
 
-VERSION_4 = f"{VERSION_3}{UPGRADES[3]}; PRAGMA user_version = 4;"
-
-
-@pytest.mark.parametrize("before", [VERSION_3, VERSION_4], ids=["suites", "under way"])
-def test_a_store_of_this_version_has_all_tables(tmp_path, before):
+@pytest.mark.parametrize("change", ["DROP TABLE claims", "ALTER TABLE runs DROP COLUMN facts"])
+def test_a_store_has_all_tables_and_columns(tmp_path, change):
     path = tmp_path / "other.db"
+    Store(path, create=True).close()
     connection = sqlite3.connect(path)
-    connection.executescript(f"{before}; PRAGMA user_version = {SCHEMA_VERSION};")
+    connection.execute(change)
     connection.close()
     with pytest.raises(UserError, match="not a Palimpsest store"):
         Store(path)
 
 
-def test_a_store_of_version_4_knows_nothing_under_way_and_is_read_as_it_is(tmp_path):
-    path = tmp_path / "four.db"
-    connection = sqlite3.connect(path)
-    connection.executescript(VERSION_4)
-    connection.close()
-    before = path.read_bytes()
-    with Store(path) as opened:
-        assert (opened.under_way(), opened.latest()[0]) == ([], 2)
-        assert [run.key for run in opened.failed(9)] == ["broken"]
-    assert path.read_bytes() == before
-    _, rows = raw(path)
-    with Store(path, create=True) as opened:
-        assert opened.under_way() == []
-    assert raw(path) == (SCHEMA_VERSION, rows)
-
-
-def test_a_store_of_version_1_is_read_as_it_is(old):
-    before = old.read_bytes()
-    with Store(old) as opened:
-        assert opened.statuses() == {"old": "done", "broken": "failed"}
-        broken, run = opened.records()
-    assert (run.key, run.strength, run.cost, run.probes) == ("old", 10.0, {}, {})
-    assert (run.moments, broken.error) == ([], "no memory")
-    assert run.metrics["forgetting"] == 0.25
-    assert old.read_bytes() == before
-
-
-def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
-    for key in ("new", "newer"):
-        with Store(old, create=True) as opened:
-            opened.put(record(key, cost={"state_bytes": 8}))
-    with Store(old) as opened:
-        assert set(opened.statuses()) == {"old", "broken", "new", "newer"}
-        assert {r.key: r.cost for r in opened.records()}["newer"] == {"state_bytes": 8}
-
-
-def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
-    with Store(old, create=True):
-        pass
-    for table in ("runs", "suites", "processes", "under_way", "claims"):
-        assert columns(old, table) == columns(store.path, table) != []
-    with Store(old) as opened:
-        assert {run.key for run in opened.records()} == {"old", "broken"}
-
-
-def columns(path, table):
-    connection = sqlite3.connect(path)
-    found = connection.execute(f"PRAGMA table_info({table})").fetchall()
-    connection.close()
-    return found
-
-
-def test_a_store_is_copied_before_it_is_brought_up_to_date(old, tmp_path):
-    before = raw(old)
-    content = old.read_bytes()
-    for copy in ("old.db.v1.bak", "old.db.v1-2.bak"):  # the second time it was put back meanwhile
-        old.write_bytes(content)
-        with Store(old, create=True) as opened:
-            assert opened.kept == tmp_path / copy
-        assert raw(tmp_path / copy) == before
-        with Store(old, create=True) as opened:
-            assert opened.kept is None
-    assert not list(tmp_path.glob("*.part*"))
-
-
-def test_the_copy_has_what_a_killed_process_left_in_the_log(old, tmp_path):
-    killed = tmp_path / "killed"
-    killed.mkdir()
-    connection = sqlite3.connect(old)
-    connection.execute("UPDATE runs SET seconds = 77 WHERE key = 'old'")
-    connection.commit()
-    for path in tmp_path.glob("old.db*"):
-        (killed / path.name).write_bytes(path.read_bytes())
-    connection.close()
-    with Store(killed / "old.db", create=True) as opened:
-        assert opened.record("old").seconds == 77
-        with Store(opened.kept) as copy:
-            assert copy.record("old").seconds == 77
-
-
-def test_nothing_is_changed_where_the_result_is_not_right(old, monkeypatch, tmp_path):
-    before = raw(old)
-    monkeypatch.setitem(UPGRADES, 3, f"{UPGRADES[3]}; DELETE FROM runs WHERE key = 'old'")
-    with pytest.raises(UserError, match="cannot be brought up to date from version 1"):
-        Store(old, create=True)
-    assert raw(old) == before
-    assert not list(tmp_path.glob("*.bak*"))
-
-
-def test_a_dry_run_brings_nothing_up_to_date(old, tmp_path, capsys):
-    before = old.read_bytes()
-    with pytest.raises(SystemExit) as left:
-        main(["run", "quick", "--store", str(old), "--dry-run"])
-    assert left.value.code == 0
-    assert old.read_bytes() == before
-    assert sorted(tmp_path.iterdir()) == [old]
-
-
-def test_an_update_that_is_interrupted_changes_nothing(old, monkeypatch):
-    before = raw(old)
-    monkeypatch.setitem(UPGRADES, 1, f"{UPGRADES[1]}; ALTER TABLE nothing ADD COLUMN x")
-    with pytest.raises(UserError, match="nothing"):
-        Store(old, create=True)
-    assert raw(old) == before
-
-
-def test_two_processes_may_update_a_store_at_once(old):
-    other = sqlite3.connect(old, isolation_level=None)
+def test_two_processes_may_make_a_store_at_once(tmp_path):
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    for statement in ";".join(UPGRADES.values()).split(";"):
-        other.execute(statement)
-    other.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     opened = []
-    waiting = threading.Thread(target=lambda: opened.append(_keys(old)))
+    waiting = threading.Thread(target=lambda: opened.append(_keys(path)))
     waiting.start()
     time.sleep(0.2)
     other.execute("COMMIT")
     waiting.join()
     other.close()
-    assert opened == [{"old", "broken"}]
+    assert opened == [set()]
 
 
 def _keys(path):

@@ -25,6 +25,7 @@ from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.registry import STRATEGIES
 
 ROOT = Path("/nowhere")
 CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
@@ -32,7 +33,10 @@ CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
 
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
-    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
+    names = {"suite": "s", "scenario": "s", "strategy": name}
+    return Run(
+        key=name, **names, strength=None, seed=0, spec=spec, facts=STRATEGIES["finetune"].facts
+    )
 
 
 def pretend(job: Job, root: Path, scratch: Path, progress, checkpoints=None) -> list[Record]:

@@ -15,6 +15,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from known_facts import facts_of
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.data.copies import find_copies
@@ -146,6 +147,7 @@ def stored(seed):
         seed=seed,
         status="done",
         spec=Spec(spec),
+        facts=facts_of("finetune"),
         accuracy_matrix=[[0.9, 0.1], [0.5, 0.8]],
         curves=[{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}],
     )

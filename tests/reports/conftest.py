@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from figure_checks import laid_out
+from known_facts import facts_of
 from matplotlib.figure import Figure
 from rich_store import rich_store
 
-from palimpsest.benchmark.metrics import reference_kinds
+from palimpsest.benchmark.metrics import reference_roles
 from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.runs.record import BASELINE, Facts
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.figures.drawing.plot import Plot
@@ -36,6 +38,7 @@ def make_record(
     error: str | None = None,
     curves: list[dict[str, Any]] | None = None,
     references: dict[str, Any] | None = None,
+    facts: Facts | None = None,
     settings: dict[str, Any] | None = None,
     scenario_settings: dict[str, Any] | None = None,
     suite: str = "paper",
@@ -44,7 +47,7 @@ def make_record(
 ) -> Record:
     matrix = [] if matrix is None else [list(row) for row in matrix]
     curves = curves or []
-    own = {"finetune": matrix} if (kind or strategy) == "finetune" else {}
+    own = {BASELINE: matrix} if (kind or strategy) == "finetune" else {}
     return Record(
         key=sha256(repr((scenario, strategy, strength, seed, started)).encode()).hexdigest(),
         suite=suite,
@@ -69,6 +72,7 @@ def make_record(
             "seed": seed,
             "device": "cpu",
         }),
+        facts=facts or facts_of(kind or strategy, settings),
         references=own | (references or {}),
         accuracy_matrix=matrix,
         validation_matrix=matrix,
@@ -130,7 +134,11 @@ def make_store(
     for scenario, (models, steps, loss) in scenarios.items():
         for seed in range(seeds):
             made = {v: _simulate(*v, models, seed, steps, loss) for v in variants}
-            references = {kind: made[kind, None][0] for kind in reference_kinds()}
+            references = {
+                role: matrix
+                for (kind, _), (matrix, _) in made.items()
+                if (role := facts_of(kind).role) in reference_roles()
+            }
             for (kind, strength), (matrix, curves) in made.items():
                 records.append(
                     make_record(

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from known_facts import facts_of
 
-from palimpsest.benchmark.metrics import reference_kinds
+from palimpsest.benchmark.metrics import reference_roles
 from palimpsest.benchmark.store.store import Record
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
@@ -97,8 +98,8 @@ def rich_store(record: Callable[..., Record]) -> list[Record]:
                 rng = np.random.default_rng([seed, len(steps), int(10 * (strength or 0))])
                 error = failed and (name, strength, seed) in failed
                 matrix, curves = simulated(rng, steps, kind, strength, noise)
-                if name in reference_kinds():
-                    references[name] = matrix
+                if (role := facts_of(name).role) in reference_roles():
+                    references[role] = matrix
                 run = record(
                     None if error else matrix,
                     scenario=scenario,

@@ -28,6 +28,7 @@ from palimpsest.benchmark.search.supernets.settings import (
     RecurrentCell,
 )
 from palimpsest.benchmark.suites.file import shipped_suites
+from palimpsest.strategies.base.facts import ROLES
 from palimpsest.strategies.registry import STRATEGIES
 
 _SUPERNETS: dict[str, type[ConvolutionalCell | RecurrentCell | MicroCell]] = {
@@ -229,7 +230,7 @@ def _summary(documented: type[Any]) -> str:
 def needs(metric: Metric) -> str:
     """Say what a metric is computed from: ``accuracy matrix, runs of joint``."""
     parts = [name.replace("_", " ") for name in metric.needs]
-    parts += [] if metric.reference is None else [f"a run of {metric.reference}"]
+    parts += [] if metric.reference is None else [f"a run of {ROLES[metric.reference]}"]
     return ", ".join(parts)
 
 

@@ -247,13 +247,18 @@ def _missing_references(done: Sequence[Cell]) -> Iterator[str]:
         name, role = metric.title, metric.reference
         if role is None:
             continue
-        have = {r.seed for cell in done if cell.variant.role == role for r in cell.done}
+        own = [cell for cell in done if cell.variant.role == role]
+        have = {record.seed for cell in own for record in cell.done}
         if not have:
-            yield f"no {name}, which needs a reference: add {ROLES[role]} to the suite."
+            yield (
+                f"no {name}, which needs a reference: add {ROLES[role]} to the suite, see "
+                "'palimpsest list strategies'."
+            )
         elif seeds - have:
             lacking = seeds - have
             missing = f"seed{'s' * (len(lacking) > 1)} {joined(ranges(lacking))}"
-            yield f"{name} is missing for {missing}: no run of {ROLES[role]} finished there."
+            names = joined(sorted({cell.variant.strategy for cell in own}))
+            yield f"{name} is missing for {missing}: no run of {names} finished there."
 
 
 def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:

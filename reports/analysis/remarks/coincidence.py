@@ -27,14 +27,13 @@ def coincidence_sentences(cells: Sequence[Cell]) -> Iterator[str]:
             f"{joined(names)} give bit-identical runs at every {dial.name} and seed that they have "
             "in common"
         )
-        same = {facts[name].same_with_two for name in names}
-        if models == {2} and len(same) == 1 and len({facts[name].name for name in names}) > 1:
-            (what,) = same
-            if what is not None:
-                text += (
-                    ": with two models the second never changes the private parameters of the "
-                    f"first, so all are {what}; they differ from the third model on"
-                )
+        (what, *others) = {facts[name].same_with_two for name in names}
+        several = len({facts[name].name for name in names}) > 1
+        if models == {2} and what is not None and not others and several:
+            text += (
+                f": with two models they are one computation, {what}; they differ from the third "
+                "model on"
+            )
         yield f"{text}."
 
 

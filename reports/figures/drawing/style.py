@@ -168,8 +168,8 @@ def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
         cells: All of a report.
     """
     ordered = sorted(cells, key=lambda cell: cell.variant.order)
-    strategies = {(v.kind, v.strategy): (v.facts, v.strategy) for v in (c.variant for c in cells)}
-    return Styles(strategies.values()).of({cell.variant: cell for cell in ordered})
+    strategies = {(cell.variant.facts, cell.variant.strategy) for cell in cells}
+    return Styles(strategies).of({cell.variant: cell for cell in ordered})
 
 
 def style_of(variant: Variant, known: Mapping[Variant, Style]) -> Style:

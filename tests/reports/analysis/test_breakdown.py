@@ -1,11 +1,11 @@
 """Strengths that diverge or break training down: found, said and drawn."""
 
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from known_facts import with_dial
 
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.runs.record import Dial
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.analysis.remarks.breakdown import (
@@ -139,16 +139,13 @@ def test_only_weaker_strengths_and_fine_tuning_are_compared_with(runs):
         ("gpm", "energy", True),
         ("inflora", "energy", False),
         ("mine", "strength", True),
-        ("mine", "rank", False),
+        ("mine", Dial("rank", "ranks"), False),
+        ("mine", Dial("rank", "ranks", idle=0), True),
     ],
 )
 def test_fine_tuning_is_the_weakest_value_of_dials_that_begin_with_it(runs, kind, dial, broken):
     plain = runs("finetune", {None: [(0.8, 0.9)] * 3})
-    weak = [
-        replace(run, spec=Spec({**run.spec.data, "strategy": own}))
-        for run in runs(kind, {0.5: [(0.5, 0.5)] * 3})
-        for own in ({**run.spec.data["strategy"], "dial": dial},)
-    ]
+    weak = [with_dial(run, dial) for run in runs(kind, {0.5: [(0.5, 0.5)] * 3})]
     assert bool(breakdowns(group([*plain, *weak]))) is broken
 
 

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
+from known_facts import with_dial
 
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.choosing.coarseness import coarse_text, gaps
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.remarks.caveats import caveats
@@ -38,12 +38,7 @@ def cells(record):
 
 def renamed(cells, dial):
     """The same runs, of a dial of that name."""
-    records = [record for cell in cells for record in cell.done]
-    data = [record.spec.data for record in records]
-    return group([
-        replace(record, spec=Spec({**own, "strategy": {**own["strategy"], "dial": dial}}))
-        for record, own in zip(records, data, strict=True)
-    ])  # fmt: skip
+    return group([with_dial(record, dial) for cell in cells for record in cell.done])
 
 
 def found(cells):

@@ -1,9 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from known_facts import with_dial
 
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.ranking import ranking
 from palimpsest.reports.analysis.remarks import caveats as caveats_module
@@ -17,7 +15,7 @@ from palimpsest.reports.wording.words import duration, ranges
 LOST = [[0.9, 0.1], [0.5, 0.9]]
 KEPT = [[0.9, 0.1], [0.8, 0.8]]
 ALONE = [[0.9, 0.1], [0.9, 0.9]]
-REFERENCES = {"finetune": LOST, "independent": ALONE}
+REFERENCES = {"baseline": LOST, "alone": ALONE}
 
 
 def runs(record, seeds=5):
@@ -60,7 +58,7 @@ def test_the_price_is_paired_with_fine_tuning(record):
     for seed, (plain, ours) in enumerate([(0.9, 0.8), (0.7, 0.65), (0.8, 0.74)]):
         lost, kept = [[0.9, 0.1], [0.5, plain]], [[0.9, 0.1], [0.8, ours]]
         made += [record(lost, seed=seed), record(kept, strategy="wpl", strength=1.0, seed=seed,
-                                                references={"finetune": lost})]  # fmt: skip
+                                                references={"baseline": lost})]  # fmt: skip
     (finding,) = summary(made)
     assert "at a cost of 7.0\xa0points (seeds 10.0,\xa05.0,\xa06.0) of" in finding.strategies[0]
 
@@ -70,7 +68,7 @@ def test_every_number_says_of_how_many_seeds_it_is(record):
     made = []
     for seed in range(5):
         lost = [[0.9, 0.1], [0.5, 0.9]]
-        references = {"finetune": lost} if seed < 3 else {}
+        references = {"baseline": lost} if seed < 3 else {}
         kept = [[0.9, 0.1], [0.7 + 0.02 * seed, 0.8]]
         made.append(record(kept, strategy="wpl", strength=1.0, seed=seed, references=references))
         if seed < 4:
@@ -145,7 +143,8 @@ def test_one_model_has_nothing_to_forget(record):
 def test_complete_runs_need_few_caveats(record):
     missing, end, grid = caveats(group(runs(record)))
     assert missing == (
-        "same: no intransigence, which needs a reference: add the strategy joint to the suite."
+        "same: no intransigence, which needs a reference: add a strategy that trains all models at "
+        "once to the suite, see 'palimpsest list strategies'."
     )
     assert "the chosen strength of wpl, 1e6, is the strongest that was tried" in end
     assert "the grid of wpl is coarse" in grid
@@ -156,11 +155,6 @@ def test_a_memory_is_not_asked_to_grow_without_end(record):
         record(matrix, strategy="replay", strength=memory, seed=seed)
         for memory, matrix in ((200.0, KEPT), (2000.0, ALONE))
         for seed in range(5)
-    ]
-    own = [{**r.spec.data["strategy"], "dial": "memory"} for r in made]
-    made = [
-        replace(r, spec=Spec({**r.spec.data, "strategy": strategy}))
-        for r, strategy in zip(made, own, strict=True)
     ]
     (end,) = (text for text in caveats(group(made)) if "that was tried" in text)
     assert end == (
@@ -187,11 +181,7 @@ def test_nobody_is_asked_for_values_beyond_the_end_of_a_scale(record, dial, valu
         for value, matrix in zip(values, (KEPT, ALONE), strict=True)
         for seed in range(5)
     ]
-    own = [{**r.spec.data["strategy"], "dial": dial} for r in made]
-    made = [
-        replace(r, spec=Spec({**r.spec.data, "strategy": strategy}))
-        for r, strategy in zip(made, own, strict=True)
-    ]
+    made = [with_dial(run, dial) for run in made]
     assert any("extend the range" in text for text in caveats(group(made))) == open_
 
 
@@ -253,7 +243,7 @@ def test_few_seeds_failures_and_missing_references(record):
     text = "\n".join(found)
     assert "1 of 4 runs failed" in text
     assert "fewer than 5 seeds (as few as 1) for all variants" in text
-    assert "add the strategy independent to the suite" in text
+    assert "add a strategy that shares nothing to the suite" in text
     assert "forgetting reduction is missing for seed 1: no run of finetune finished there" in text
 
 

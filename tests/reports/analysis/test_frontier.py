@@ -178,7 +178,7 @@ def test_no_hypervolume_without_both_ends(record, missing):
     places = {key: place for key, place in PLACES.items() if key[0] != missing}
     ewc = frontiers(plane(record, places)).frontiers[0]
     assert (ewc.hypervolume.value, ewc.hypervolume.n) == (None, 0)
-    assert "finetune and freeze" in ewc.reason
+    assert "fine-tuning and freezing" in ewc.reason
     assert len(ewc.points) == 2
 
 

@@ -60,7 +60,7 @@ def test_comparisons_are_paired_and_corrected_within_the_column(found, store):
         own = {r.seed: r.metrics["average_accuracy"] for r in choice.reported.done}
         values.setdefault(choice.strategy, {})[choice.scenario] = own
     table = found[ALL, "average_accuracy"]
-    assert table.finetune == "finetune"
+    assert table.baseline == "finetune"
     column = {name: row.against_baseline for name, row in rows(table).items()}
     assert {name for name, c in column.items() if c} == {"ewc", "wpl", "freeze"}
     for name in ("ewc", "wpl", "freeze"):
@@ -81,7 +81,7 @@ def test_the_best_competes_and_is_not_compared_with_itself(found):
         assert competing[0].against_best is None
         assert all(row.against_best for row in competing[1:])
         bounds = table.rows[-2:]
-        assert {row.kind for row in bounds} == {"independent", "joint"}
+        assert {row.facts.name for row in bounds} == {"independent", "joint"}
         for row in bounds:
             assert (row.rank, row.against_baseline, row.against_best) == (None, None, None)
 
@@ -157,7 +157,7 @@ def test_a_strategy_without_a_choice_is_left_out_and_said_why(record):
 
 def test_without_finetune_and_where_nothing_competes(record):
     table = tables(small(record, strategies=("ewc", "wpl")))[("one",), "stability"]
-    assert table.finetune is None
+    assert table.baseline is None
     assert not any(row.against_baseline for row in table.rows)
     alone = tables(small(record, strategies=("independent",)))[("one",), "stability"]
     assert (alone.best, alone.best_text, alone.ranks.average) == ((), "", {})
@@ -267,7 +267,7 @@ def test_frame_has_a_row_a_strategy(found):
     expected = rows(found[("split",), "stability"])["wpl"]
     assert row["mean_low"] == expected.mean.low
     assert row["strengths"] == strengths_text(expected.variants["split"])
-    assert row["p_holm_finetune"] == expected.against_baseline.p_holm
+    assert row["p_holm_baseline"] == expected.against_baseline.p_holm
     assert row["difference_baseline_high"] == expected.against_baseline.difference.high
     assert frame.columns.is_unique
     ewc = frame[(frame["scenario"] == "split") & (frame["strategy"] == "ewc")].iloc[0]

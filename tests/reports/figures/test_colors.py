@@ -1,12 +1,14 @@
 """Colours of strategies: permanent, and never the same for two."""
 
 import pytest
+from known_facts import facts_of
 
-from palimpsest.reports.figures.drawing.colors import GREYS, SHIPPED, colors, identity
+from palimpsest.reports.figures.drawing.colors import PALETTE, Identity, colors, identity
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.runs.cells import REFERENCES, group
+from palimpsest.reports.runs.cells import group
+from palimpsest.strategies.registry import STRATEGIES
 
-SHIPPED_KINDS = {"ewc", "l2", "lwf", "mas", "rwalk", "si", "wpl", "wpl_schur"}
+COLORED = {name: entry.facts.color for name, entry in STRATEGIES.items() if entry.facts.color}
 
 
 def look(record, *strategies):
@@ -15,15 +17,25 @@ def look(record, *strategies):
     return {variant.strategy: style.base for variant, style in styles(group(runs)).items()}
 
 
-def test_every_shipped_strategy_has_a_colour_of_its_own():
-    assert {*SHIPPED} == SHIPPED_KINDS and {*GREYS} == {*REFERENCES}
-    fixed = [*SHIPPED.values(), *GREYS.values()]
-    assert len(set(fixed)) == len(fixed)
+def test_every_fixed_colour_is_that_of_one_strategy():
+    assert len(set(COLORED.values())) == len(COLORED)
+    references = {name for name, entry in STRATEGIES.items() if entry.facts.is_reference}
+    assert {color for name, color in COLORED.items() if name not in references} == {*PALETTE}
+    assert references < COLORED.keys()
+
+
+def test_a_reference_of_the_users_own_has_a_colour_and_the_line_of_its_role(record):
+    runs = [record([[0.5]], strategy="finetune")]
+    runs += [record([[0.5]], strategy="sgd", facts=facts_of("sgd", role="baseline"))]
+    (one, look), (other, theirs) = styles(group(runs)).items()
+    assert {one.role, other.role} == {"baseline"}
+    assert look.color != theirs.color
+    assert (look.linestyle, look.marker) == (theirs.linestyle, theirs.marker)
 
 
 def test_a_colour_does_not_depend_on_what_else_is_in_the_report(record):
     few = look(record, ("ewc", "ewc"), ("wpl", "mine"), ("new", "new"))
-    much = [(kind, kind) for kind in (*SHIPPED_KINDS, *REFERENCES, "other", "third")]
+    much = [(kind, kind) for kind in (*COLORED, "other", "third")]
     more = look(record, *much, ("wpl", "mine"), ("new", "new"), ("wpl", "another"))
     assert few.items() <= more.items()
     assert few["ewc"] == "#56b4e9"  # as in the published figures
@@ -31,11 +43,11 @@ def test_a_colour_does_not_depend_on_what_else_is_in_the_report(record):
 
 
 def test_a_hash_of_the_name_that_is_the_same_everywhere():
-    assert colors(["a"]) == {"a": "#872d1e"}  # not Python's, which differs between processes
+    assert colors([Identity("a")]) == {Identity("a"): "#872d1e"}  # not Python's
 
 
 def test_only_those_that_collide_get_another_colour():
-    names = [f"s{i}" for i in range(60)]
+    names = [Identity(f"s{i}") for i in range(60)]
     alone = {name: colors([name])[name] for name in names}
     together = colors(names[:14])
     homes = {alone[name] for name in names[:14]}
@@ -53,16 +65,17 @@ def test_only_those_that_collide_get_another_colour():
         ("wpl", "wpl (samples 10)", "wpl"),
         ("wpl", "mine", "wpl: mine"),
         ("wpl", "mine (samples 10)", "wpl: mine"),
-        ("wpl", "wpl_gradient", "wpl"),
+        ("wpl", "wpl_gradient", "wpl: wpl_gradient"),
+        ("wpl", "like its kind", "wpl"),
         ("finetune", "lower bound", "finetune"),
     ],
 )
 def test_what_decides_a_colour(kind, name, expected):
-    assert identity(kind, name) == expected
+    assert identity(facts_of(kind), name, ["like its kind"]).name == expected
 
 
 def test_settings_of_one_strategy_share_its_colour_until_they_are_many(record):
     few = [("ewc", f"ewc (samples {i})") for i in range(4)]
-    assert set(look(record, *few).values()) == {SHIPPED["ewc"]}
+    assert set(look(record, *few).values()) == {COLORED["ewc"]}
     many = look(record, *few, ("ewc", "ewc (samples 9)"), ("si", "si"))
     assert len(set(many.values())) == 6

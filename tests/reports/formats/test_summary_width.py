@@ -40,7 +40,7 @@ def runs_of(record):
             for seed in range(seeds):
                 low = 0.3 if far and seed == 1 else 0.0
                 lost = [[0.9, 0.1], [0.6 - low + 0.01 * seed, 0.951]]
-                references = {"finetune": lost, "independent": [[0.9, 0.1], [0.9, 0.96]]}
+                references = {"baseline": lost, "alone": [[0.9, 0.1], [0.9, 0.96]]}
                 found += [
                     record(
                         [[0.9, 0.1], [0.8 - low + 0.012 * seed, 0.94]],

@@ -10,8 +10,8 @@ from palimpsest.reports.statistics.limits import ACCURACY
 def test_rows_by_hand(record):
     lost = [[0.9, 0.1], [0.5, 0.9]]
     made = [
-        record(lost, references={"finetune": lost}),
-        record([[0.9, 0.1], [0.7, 0.9]], seed=1, references={"finetune": lost}),
+        record(lost, references={"baseline": lost}),
+        record([[0.9, 0.1], [0.7, 0.9]], seed=1, references={"baseline": lost}),
         record(seed=2, error="no"),
     ]
     (row,) = summary_rows(made)
@@ -55,7 +55,7 @@ def test_a_cell_of_the_table_says_what_pins_it_down_and_notes_of_how_many_seeds_
 
 def test_the_terminal_says_where_there_is_nothing_to_remove(record, capsys):
     plain, ours = [[0.9, 0.1], [0.899, 0.9]], [[0.9, 0.1], [0.85, 0.9]]
-    references = {"finetune": plain}
+    references = {"baseline": plain}
     plain_run = record(plain, references=references)
     print_summary([plain_run, record(ours, strategy="wpl", strength=1.0, references=references)])
     *_, wpl, why = capsys.readouterr().out.rstrip().splitlines()

@@ -118,7 +118,7 @@ def test_odd_runs_make_a_report_that_does_not_hang_on_their_order(record, case, 
     ]
     made = [
         record(matrix, strategy=name, strength=strength, seed=seed, curves=curves,
-               references={"finetune": matrix})
+               references={"baseline": matrix})
         for seed in range(seeds)
         for name, strength in (("finetune", None), ("freeze", None), ("wpl", 1.0), ("wpl", 10.0))
     ]  # fmt: skip

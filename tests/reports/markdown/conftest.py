@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.figures.drawing.style import Styles
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.illustrated import IllustratedStudy
 from palimpsest.reports.markdown.template import write_page
@@ -95,9 +96,9 @@ def study():
 
     def make(records, suite="paper"):
         own = [record for record in records if record.suite == suite]
-        strategies = {(record.spec.strategy.kind, record.strategy) for record in records}
+        styles = Styles({(record.facts, record.strategy) for record in records})
         return IllustratedStudy(
-            own, Catalog.of(suite, group(own)), strategies, Album(PurePosixPath("figures"))
+            own, Catalog.of(suite, group(own)), styles, Album(PurePosixPath("figures"))
         )
 
     return make

@@ -24,9 +24,9 @@ STRENGTHS = (0.0, 0.5, 1.0, 10.0, 1e2, 1e3, 1e4, 1e8)
 
 @pytest.fixture(scope="module")
 def album(rich):
-    strategies = {(record.spec.strategy.kind, record.strategy) for record in rich}
+    styles = Styles({(record.facts, record.strategy) for record in rich})
     album = Album(PurePosixPath("figures"))
-    paper = IllustratedStudy(rich, Catalog.of("paper", group(rich)), strategies, album)
+    paper = IllustratedStudy(rich, Catalog.of("paper", group(rich)), styles, album)
     read_off = {"model": 1, "variant": "wpl@1", "steps": [0, 400], "accuracy": [9, 100]}
     paper.curves("curves", scenarios=["two", "one seed"], variants=[*SIX, "wpl@chosen"], first=10,
                  reference={"two": {"their": read_off}})  # fmt: skip

@@ -6,6 +6,7 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 import pytest
+from known_facts import facts_of
 from matplotlib.figure import Figure
 from page_parts import cells, drawn
 
@@ -232,7 +233,7 @@ def test_growth_of_one_model(record):
 
 def test_a_kind_keeps_its_colour_in_every_figure(runs):
     own = cells(runs)
-    looks = Styles()
+    looks = Styles(alike=["wpl_gradient"])
     one = looks.of({"wpl@1e4": own["wpl", 1e4]})
     two = looks.of({"l2@1e4": own["l2", 1e4], "wpl@chosen": own["wpl", 1e6]})
     gradient = looks.of({"wpl_gradient@1e2": own["wpl_gradient", 1e2]})
@@ -240,7 +241,8 @@ def test_a_kind_keeps_its_colour_in_every_figure(runs):
     assert gradient["wpl_gradient@1e2"].color == one["wpl@1e4"].color
     assert gradient["wpl_gradient@1e2"].linestyle != one["wpl@1e4"].linestyle
     assert two["l2@1e4"].color != one["wpl@1e4"].color
-    assert Styles([("si", "si"), ("mine", "mine")]).of({"wpl@1e4": own["wpl", 1e4]}) == one
+    others = [(facts_of("si"), "si"), (facts_of("mine"), "mine")]
+    assert Styles(others).of({"wpl@1e4": own["wpl", 1e4]}) == one
 
 
 def test_strengths_of_one_kind_are_shades(runs):

@@ -150,7 +150,7 @@ def test_a_page_says_where_there_is_nothing_to_remove(study, fabricated, name):
     """Fine-tuning loses half a point at most: a share of it would be a number without sense."""
     records = []
     for made in fabricated("k3", -0.005):
-        records.append(replace(made, references={"finetune": [[0.9, 0.1], [0.899, 0.9]]}))
+        records.append(replace(made, references={"baseline": [[0.9, 0.1], [0.899, 0.9]]}))
     paper = study(records)
     assert str(paper.value("k3", "wpl@1e4", name)) == "nothing to remove"
     assert paper.value("k3", "wpl@1e4", name).mean is None
@@ -164,7 +164,7 @@ def test_fine_tuning_is_not_compared_with_itself(study, runs):
 def test_what_compares_needs_fine_tuning(study, runs):
     alone = [r for r in runs if r.strategy != "finetune"]
     for quantity in ("removed", "price"):
-        with pytest.raises(UserError, match="add finetune to the suite"):
+        with pytest.raises(UserError, match="add it to the suite"):
             study(alone).value("k3", "wpl@1e4", quantity)
 
 

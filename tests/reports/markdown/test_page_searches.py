@@ -16,6 +16,7 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics.search import by_epoch
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.ground_truth import tau
+from palimpsest.reports.figures.drawing.style import Styles
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.searches import SearchStudy
 from palimpsest.reports.runs.cells import group
@@ -47,9 +48,9 @@ def study(found):
 
 
 def made(found):
-    strategies = {(record.spec.strategy.kind, record.strategy) for record in found}
+    styles = Styles({(record.facts, record.strategy) for record in found})
     catalog = Catalog.of("nas", group(found))
-    return SearchStudy(found, catalog, strategies, Album(PurePosixPath("figures")))
+    return SearchStudy(found, catalog, styles, Album(PurePosixPath("figures")))
 
 
 def drawn(study):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from known_facts import DIALS, facts_of
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
@@ -120,4 +121,7 @@ def test_labels(written, dial, expected):
     labels = {"finetune": "plain", "wpl": "WPL", "wpl@1e6": "strong WPL"}
     value = written.partition("@")[2]
     strength = float(value) if value not in {"", "chosen"} else 1.0
-    assert label(written, labels, Variant("it", "it", strength, dial)) == expected
+    assert (
+        label(written, labels, Variant("it", facts_of("it", dial=DIALS[dial]), strength))
+        == expected
+    )

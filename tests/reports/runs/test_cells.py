@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from known_facts import facts_of, with_dial
 
 from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.benchmark.suites.spec import Spec
@@ -32,17 +33,16 @@ def test_strengths_are_written_short_and_exact(strength, text):
 
 
 def test_labels():
-    assert Variant("wpl", "wpl", 1e4).label == "wpl, strength 1e4"
-    assert Variant("finetune", "finetune").label == "finetune"
-    assert Variant("adapter", "adapter", 4, "rank").label == "adapter, rank 4"
-    assert Variant("der", "der", 2000.0, "memory").label == "der, memory 2000"
-    assert Variant("merge", "merge", 0.0001, "scale").label == "merge, scale 1e-4"
+    assert Variant("mine", facts_of("wpl"), 1e4).label == "mine, strength 1e4"
+    assert Variant("finetune", facts_of("finetune")).label == "finetune"
+    assert Variant("adapter", facts_of("smile"), 4).label == "adapter, rank 4"
+    assert Variant("der", facts_of("der"), 2000.0).label == "der, memory 2000"
+    assert Variant("merge", facts_of("ties"), 0.0001).label == "merge, scale 1e-4"
 
 
 def test_a_variant_is_labelled_by_its_dial(record):
     run = record([[0.9]], strategy="adapter", strength=0.5)
-    spec = {**run.spec.data, "strategy": {**run.spec.strategy.data, "dial": "scale"}}
-    (cell,) = group([replace(run, spec=Spec(spec))])
+    (cell,) = group([with_dial(run, "scale")])
     assert cell.variant.label == "adapter, scale 0.5"
 
 

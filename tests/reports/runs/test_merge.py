@@ -116,7 +116,7 @@ def test_only_what_is_disputed_carries_its_store_and_keeps_all_its_runs(record):
 
 def test_a_third_store_that_disagrees_with_the_second_is_noticed(record):
     first = record(HIGH)  # without references: agrees with either
-    second, third = (replace(first, references={"independent": own}) for own in (HIGH, ALONE))
+    second, third = (replace(first, references={"alone": own}) for own in (HIGH, ALONE))
     merged = merge({"1": [first], "2": [second], "3": [third]})
     assert len(labels(merged)) == 3
 
@@ -165,7 +165,7 @@ def test_a_reference_has_the_same_scenario_and_seed(record, other):
 
 def test_a_run_is_compared_with_the_reference_of_its_own_store(record):
     stores = {
-        name: [record(matrix), record(HIGH, strategy="wpl", references={"finetune": matrix})]
+        name: [record(matrix), record(HIGH, strategy="wpl", references={"baseline": matrix})]
         for name, matrix in (("a", LOW), ("b", [[0.9, 0.1], [0.5, 0.8]]))
     }
     found = {r.strategy: r.metrics["forgetting_reduction"] for r in merge(stores).records}

@@ -176,7 +176,7 @@ def runs(record, losses):
     made = []
     for seed, (plain, ours) in enumerate(losses):
         lost, kept = forgets(plain, ours)
-        references = {"finetune": lost}
+        references = {"baseline": lost}
         made.append(record(lost, seed=seed, references=references))
         made.append(record(kept, strategy="wpl", strength=1.0, seed=seed, references=references))
     return made
@@ -273,7 +273,7 @@ def test_all_of_a_share_against_none_of_it_is_no_finding(record):
     made = runs(record, [(0.3 + 0.03 * seed, 0.1 + 0.01 * seed) for seed in range(5)])
     for one in [r for r in made if r.strategy == "finetune"]:
         kept = [[0.9, 0.1], [0.9, 0.5]]
-        references = {"finetune": one.accuracy_matrix}
+        references = {"baseline": one.accuracy_matrix}
         made.append(record(kept, strategy="freeze", seed=one.seed, references=references))
     standing = next(s for s in ranking(choose(group(made))) if s.metric == "forgetting_reduction")
     rows = {row.strategy: row for row in standing.rows}
@@ -331,7 +331,7 @@ def test_rankings_compare_shares_by_forgetting(record):
             for name, kept in (("ewc", 0.4), ("wpl", 0.2)):
                 ours = kept * unit * (1 + 0.1 * rng.standard_normal())
                 lost, own = forgets(float(plain), float(ours))
-                references = {"finetune": lost}
+                references = {"baseline": lost}
                 made.append(record(own, scenario=scenario, strategy=name, seed=seed,
                                    references=references))  # fmt: skip
             made.append(record(lost, scenario=scenario, seed=seed, references=references))

@@ -221,7 +221,7 @@ def test_the_table_of_frontiers_says_why_there_is_no_area(record, cells):
     alone = group([record([[0.9, 0.1], [0.5, 0.9]], strategy="wpl", strength=1.0)])
     row = written(frontier_table(frontiers(alone), "f"))["wpl"]
     assert row["hypervolume"].text == "–"
-    assert "freeze" in row["hypervolume"].note
+    assert "freezing" in row["hypervolume"].note
 
 
 def test_forgetting_model_by_model(record):
