@@ -42,7 +42,7 @@ _LEVEL = 1 - CONFIDENCE
 Side = Literal["a", "b"]
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """What became of a number or a run, the most urgent first.
 
     ``SAME``: all of its interval lies within what is negligible. ``UNDETERMINED``: it differs, and
@@ -73,7 +73,7 @@ class Change:
     variant: str
     metric: str
     comparison: SampleComparison
-    verdict: Verdict
+    verdict: Outcome
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class RunChange:
     scenario: str
     variant: str
     seed: int
-    verdict: Verdict
+    verdict: Outcome
     error: str
 
 
@@ -131,7 +131,7 @@ class StoreComparison:
     one_sided: tuple[OneSided, ...]
 
     @property
-    def counts(self) -> Counter[Verdict]:
+    def counts(self) -> Counter[Outcome]:
         """How many numbers have which verdict."""
         return Counter(change.verdict for change in self.changes)
 
@@ -139,12 +139,12 @@ class StoreComparison:
     def regressed(self) -> bool:
         """Whether a number got worse beyond noise, or a run fails that did not."""
         found: Iterable[Change | RunChange] = (*self.changes, *self.runs)
-        return any(one.verdict is Verdict.REGRESSED for one in found)
+        return any(one.verdict is Outcome.REGRESSED for one in found)
 
     @property
     def undetermined(self) -> bool:
         """Whether a number differs that its seeds cannot judge."""
-        return bool(self.counts[Verdict.UNDETERMINED])
+        return bool(self.counts[Outcome.UNDETERMINED])
 
 
 def compare_stores(
@@ -190,7 +190,7 @@ def _the_same(raw: SampleComparison) -> bool:
     return raw.equal or (raw.p is None and abs(raw.b - raw.a) < ROUNDING)
 
 
-def _verdict(metric: str, raw: SampleComparison) -> Verdict:
+def _verdict(metric: str, raw: SampleComparison) -> Outcome:
     """What to make of a number.
 
     Args:
@@ -198,22 +198,22 @@ def _verdict(metric: str, raw: SampleComparison) -> Verdict:
         raw: The comparison, its p-value corrected.
     """
     if raw.equal:
-        return Verdict.EQUAL
+        return Outcome.EQUAL
     if _the_same(raw):
-        return Verdict.SAME
+        return Outcome.SAME
     if raw.p is not None and raw.p < _LEVEL:
         better = (raw.b < raw.a) if METRICS[metric].better == "lower" else (raw.b > raw.a)
-        return Verdict.IMPROVED if better else Verdict.REGRESSED
+        return Outcome.IMPROVED if better else Outcome.REGRESSED
     low, high, margin = raw.difference.low, raw.difference.high, METRICS[metric].negligible
     if low is None or high is None or margin is None:
-        return Verdict.UNDETERMINED
-    return Verdict.SAME if max(-low, high) <= margin else Verdict.UNDETERMINED
+        return Outcome.UNDETERMINED
+    return Outcome.SAME if max(-low, high) <= margin else Outcome.UNDETERMINED
 
 
 def _run_changes(name: Name, a: StoredCell, b: StoredCell) -> Iterator[RunChange]:
     for verdict, done, failed in (
-        (Verdict.REGRESSED, a.done, b.failed),
-        (Verdict.IMPROVED, b.done, a.failed),
+        (Outcome.REGRESSED, a.done, b.failed),
+        (Outcome.IMPROVED, b.done, a.failed),
     ):
         for seed in sorted(done.keys() & failed.keys()):
             yield RunChange(*name, seed, verdict, failed[seed].error or "no message")

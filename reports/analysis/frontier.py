@@ -54,7 +54,6 @@ class Frontier:
 
     Attributes:
         strategy: Its name.
-        kind: Its kind.
         points: From weak to strong.
         budget: How many strengths were tried, those that diverged or broke down included.
         hypervolume: Share of the rectangle between the ends that it dominates (``hypervolume``),
@@ -65,7 +64,6 @@ class Frontier:
     """
 
     strategy: str
-    kind: str
     points: tuple[Point, ...]
     budget: int
     hypervolume: Estimate
@@ -129,8 +127,7 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
         reason = _unequal(tried[strategy], budgets, dial)
         area, reason = (_NONE, reason) if reason else _area(members, finetune, freeze, dial)
         own = tuple(points[cell.variant] for cell in members)
-        kind, budget = members[0].variant.kind, tried[strategy]
-        found.append(Frontier(strategy, kind, own, budget, area, reason))
+        found.append(Frontier(strategy, own, tried[strategy], area, reason))
     ends = tuple(point for variant, point in points.items() if variant.is_reference)
     return Frontiers(cells[0].scenario, ends, tuple(found), tuple(losses))
 

@@ -21,16 +21,16 @@ from palimpsest.benchmark.metrics import METRICS, Metric
 from palimpsest.benchmark.results.run_settings import by_setting, meant
 from palimpsest.benchmark.results.selection import Selection
 from palimpsest.benchmark.store.store import Record
-from palimpsest.reports.analysis.changes import Change, StoreComparison, Verdict, compare_stores
+from palimpsest.reports.analysis.changes import Change, Outcome, StoreComparison, compare_stores
 from palimpsest.reports.runs.merge import read_notes, read_stores
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS
 from palimpsest.reports.wording.numbers import spread
 from palimpsest.reports.wording.words import several
 
 FAILED = 1
-_SHOWN = {Verdict.UNDETERMINED: 30, Verdict.SAME: 10, Verdict.EQUAL: 0}
+_SHOWN = {Outcome.UNDETERMINED: 30, Outcome.SAME: 10, Outcome.EQUAL: 0}
 """How many numbers of a verdict are printed; of the others all."""
-_COLORS = {Verdict.REGRESSED: "red", Verdict.IMPROVED: "green", Verdict.UNDETERMINED: "yellow"}
+_COLORS = {Outcome.REGRESSED: "red", Outcome.IMPROVED: "green", Outcome.UNDETERMINED: "yellow"}
 
 
 @dataclass(frozen=True)
@@ -172,11 +172,11 @@ def _print(found: StoreComparison, names: Sequence[str]) -> None:
     for text in _gaps(found, names):
         say(text)
     if found.undetermined:
-        say(_what_is_undetermined(found), _COLORS[Verdict.UNDETERMINED])
+        say(_what_is_undetermined(found), _COLORS[Outcome.UNDETERMINED])
     say(_summary(found))
 
 
-def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Verdict, int]]:
+def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Outcome, int]]:
     """Show what changed, the most urgent first; and how much was left out, by verdict."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("scenario", "strategy", "metric"):
@@ -185,10 +185,10 @@ def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Ve
         table.add_column(title, justify="right", overflow="fold")
     table.add_column("verdict")
     left_out = {}
-    for verdict in Verdict:
+    for verdict in Outcome:
         changes = [change for change in found.changes if change.verdict is verdict]
         most = _SHOWN.get(verdict, len(changes))
-        if verdict is Verdict.UNDETERMINED and len(changes) > most:
+        if verdict is Outcome.UNDETERMINED and len(changes) > most:
             changes.sort(key=lambda change: -abs(change.comparison.difference.value or 0.0))
         for change in changes[:most]:
             table.add_row(*map(Text, _row(change)), style=_COLORS.get(verdict))
@@ -200,7 +200,7 @@ def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Ve
 def _row(change: Change) -> Sequence[str]:
     found, metric = change.comparison, METRICS[change.metric]
     difference = partial(_written, metric, signed=True)
-    few = change.verdict is Verdict.UNDETERMINED and found.difference.low is None
+    few = change.verdict is Outcome.UNDETERMINED and found.difference.low is None
     needed = f", {FEWEST_SEEDS} seeds can tell" if few else ""
     return (
         change.scenario,
@@ -233,7 +233,7 @@ def _other_units(found: StoreComparison) -> str:
 
 def _what_is_undetermined(found: StoreComparison) -> str:
     """Say how many numbers nobody can judge, what would, and what that means for a check."""
-    changes = [change for change in found.changes if change.verdict is Verdict.UNDETERMINED]
+    changes = [change for change in found.changes if change.verdict is Outcome.UNDETERMINED]
     few = [change for change in changes if change.comparison.difference.low is None]
     wide = [change for change in changes if change.comparison.difference.low is not None]
     parts = [f"{several(len(changes), 'number')} undetermined:"]
@@ -262,14 +262,14 @@ def _margins(wide: Sequence[Change]) -> str:
     return "; ".join(f"{', '.join(titles)}: {text}" for text, titles in known.items())
 
 
-def _failures(found: StoreComparison, names: Sequence[str]) -> Iterator[tuple[Verdict, str]]:
+def _failures(found: StoreComparison, names: Sequence[str]) -> Iterator[tuple[Outcome, str]]:
     """Say which runs fail in one store only, a line for the seeds of a cell."""
-    lines: dict[tuple[Verdict, str, str], list[str]] = {}
+    lines: dict[tuple[Outcome, str, str], list[str]] = {}
     for run in found.runs:
         cell = f"{run.scenario}: {run.variant}"
         lines.setdefault((run.verdict, cell, run.error), []).append(str(run.seed))
     for (verdict, cell, error), seeds in lines.items():
-        where = names[verdict is Verdict.REGRESSED]
+        where = names[verdict is Outcome.REGRESSED]
         yield verdict, f"{verdict}: {cell}: fails only in {where}, seed {', '.join(seeds)}: {error}"
 
 
@@ -291,7 +291,7 @@ def _gaps(found: StoreComparison, names: Sequence[str]) -> Iterator[str]:
 
 def _summary(found: StoreComparison) -> str:
     """Count in one line: ``12 cells compared, 120 numbers: 110 equal, 8 same, ...``."""
-    counts = [f"{n} {verdict}" for verdict in reversed(Verdict) if (n := found.counts[verdict])]
+    counts = [f"{n} {verdict}" for verdict in reversed(Outcome) if (n := found.counts[verdict])]
     text = f"{several(found.cells, 'cell')} compared, {several(len(found.changes), 'number')}"
     parts = [f"{text}: {', '.join(counts)}" if counts else text]
     runs = Counter(run.verdict for run in found.runs)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from palimpsest.benchmark.metrics import METRICS, Metric
 from palimpsest.benchmark.suites.spec import Spec
-from palimpsest.reports.analysis.changes import Verdict, compare_stores
+from palimpsest.reports.analysis.changes import Outcome, compare_stores
 from palimpsest.reports.statistics.limits import CHANGE, Limits
 from palimpsest.reports.statistics.pairs import compare_pairs as paired
 from palimpsest.reports.statistics.two_samples import (
@@ -89,23 +89,23 @@ def test_constant_values_of_other_seeds():
 
 def test_verdicts(record):
     a = [0.80, 0.81, 0.82, 0.83, 0.84, 0.85]
-    assert verdict(record, a, a) is Verdict.EQUAL
-    assert verdict(record, a, [0.81, 0.80, 0.83, 0.82, 0.85, 0.84]) is Verdict.UNDETERMINED
-    assert verdict(record, a, [0.805, 0.805, 0.825, 0.825, 0.845, 0.845]) is Verdict.SAME
-    assert verdict(record, a, [x + 0.1 for x in a]) is Verdict.IMPROVED
-    assert verdict(record, a, [x - 0.1 for x in a]) is Verdict.REGRESSED
-    assert verdict(record, a, [0.61, 0.60, 0.61, 0.62, 0.61, 0.63]) is Verdict.REGRESSED
-    assert verdict(record, a[:5], [x - 0.1 for x in a[:5]]) is Verdict.REGRESSED
-    assert verdict(record, a[:3], [x - 0.1 for x in a[:3]]) is Verdict.UNDETERMINED
+    assert verdict(record, a, a) is Outcome.EQUAL
+    assert verdict(record, a, [0.81, 0.80, 0.83, 0.82, 0.85, 0.84]) is Outcome.UNDETERMINED
+    assert verdict(record, a, [0.805, 0.805, 0.825, 0.825, 0.845, 0.845]) is Outcome.SAME
+    assert verdict(record, a, [x + 0.1 for x in a]) is Outcome.IMPROVED
+    assert verdict(record, a, [x - 0.1 for x in a]) is Outcome.REGRESSED
+    assert verdict(record, a, [0.61, 0.60, 0.61, 0.62, 0.61, 0.63]) is Outcome.REGRESSED
+    assert verdict(record, a[:5], [x - 0.1 for x in a[:5]]) is Outcome.REGRESSED
+    assert verdict(record, a[:3], [x - 0.1 for x in a[:3]]) is Outcome.UNDETERMINED
 
 
 @pytest.mark.parametrize(
     ("ends", "expected"),
     [
-        ((-0.0099, 0.0099), Verdict.SAME),
-        ((-0.0101, 0.005), Verdict.UNDETERMINED),
-        ((-0.005, 0.0101), Verdict.UNDETERMINED),
-        ((-0.06, 0.06), Verdict.UNDETERMINED),
+        ((-0.0099, 0.0099), Outcome.SAME),
+        ((-0.0101, 0.005), Outcome.UNDETERMINED),
+        ((-0.005, 0.0101), Outcome.UNDETERMINED),
+        ((-0.06, 0.06), Outcome.UNDETERMINED),
     ],
 )
 def test_the_same_is_what_a_whole_interval_shows(record, ends, expected):
@@ -120,14 +120,14 @@ def test_the_same_is_what_a_whole_interval_shows(record, ends, expected):
     difference = change.comparison.difference
     assert (difference.low, difference.high) == pytest.approx(ends)
     assert change.verdict == expected
-    assert found.undetermined == (expected is Verdict.UNDETERMINED)
+    assert found.undetermined == (expected is Outcome.UNDETERMINED)
 
 
 def test_few_seeds_can_be_the_same_but_three_have_no_interval(record):
     a = [0.80, 0.81, 0.82, 0.83]
     b = [0.801, 0.809, 0.822, 0.829]
-    assert verdict(record, a, b) is Verdict.SAME
-    assert verdict(record, a[:3], b[:3]) is Verdict.UNDETERMINED
+    assert verdict(record, a, b) is Outcome.SAME
+    assert verdict(record, a[:3], b[:3]) is Outcome.UNDETERMINED
 
 
 def test_a_metric_says_what_is_negligible(record, registries):
@@ -135,8 +135,8 @@ def test_a_metric_says_what_is_negligible(record, registries):
     a = [100.0 + place for place in range(8)]
     b = [value + (-1) ** place for place, value in enumerate(a)]  # interval -+0.9
     with registries():
-        for margin, expected in ((None, Verdict.UNDETERMINED), (0.5, Verdict.UNDETERMINED),
-                                 (1, Verdict.SAME)):  # fmt: skip
+        for margin, expected in ((None, Outcome.UNDETERMINED), (0.5, Outcome.UNDETERMINED),
+                                 (1, Outcome.SAME)):  # fmt: skip
             METRICS["time"] = Metric("time", len, "x", unit="s", negligible=margin)
             assert verdict(record, a, b, "time") is expected
     assert all(m.negligible == (0.01 if m.is_percentage else None) for m in METRICS.values())
@@ -151,7 +151,7 @@ def test_what_is_negligible_is_a_positive_number(margin):
 @pytest.mark.parametrize("metric", [m for m in METRICS if m != "forgetting_reduction"])
 def test_which_way_is_better(record, metric):
     a = [0.8, 0.81, 0.82, 0.83, 0.84, 0.85]
-    better = verdict(record, a, [x - 0.1 for x in a], metric) is Verdict.IMPROVED
+    better = verdict(record, a, [x - 0.1 for x in a], metric) is Outcome.IMPROVED
     lower = {"forgetting", "intransigence"}  # and of a search, all but what a visit gains
     assert better == (metric in lower or ("visit" in metric and "gain" not in metric))
 
@@ -161,7 +161,7 @@ def test_two_seeds_that_each_lose_one_sample_decide_nothing(record):
         runs(record, [0.90, 0.92]), runs(record, [0.90 - 1 / 250, 0.92 - 1 / 250]), ["stability"]
     )
     (change,) = found.changes
-    assert change.verdict is Verdict.UNDETERMINED
+    assert change.verdict is Outcome.UNDETERMINED
     assert change.comparison.p is None
     assert (found.regressed, found.undetermined) == (False, True)
 
@@ -172,7 +172,7 @@ def test_no_verdict_without_an_interval(record, n, first):
     """However far apart."""
     a, b = runs(record, [0.9] * n), runs(record, [0.1] * n, first=first)
     (change,) = compare_stores(a, b, ["stability"]).changes
-    assert change.verdict is (Verdict.UNDETERMINED if n < 4 else Verdict.REGRESSED)
+    assert change.verdict is (Outcome.UNDETERMINED if n < 4 else Outcome.REGRESSED)
     assert change.comparison.p == (None if n < 4 else 0.0)
 
 
@@ -187,9 +187,9 @@ def test_what_is_not_decided_beside_other_tests_is_undetermined_too(record):
         a += runs(record, values, scenario=f"{place}")
         b += runs(record, values + moved, scenario=f"{place}")
     found = compare_stores(a, b, ["stability"])
-    assert found.counts == {Verdict.UNDETERMINED: 8}
+    assert found.counts == {Outcome.UNDETERMINED: 8}
     assert [change.comparison.p for change in found.changes] == pytest.approx([0.16] * 8)
-    assert compare_stores(a[:14], b[:14], ["stability"]).counts == {Verdict.REGRESSED: 2}
+    assert compare_stores(a[:14], b[:14], ["stability"]).counts == {Outcome.REGRESSED: 2}
 
 
 def test_what_few_seeds_measured_takes_no_part_in_the_correction(record):
@@ -198,7 +198,7 @@ def test_what_few_seeds_measured_takes_no_part_in_the_correction(record):
     few = [run for place in range(9) for run in runs(record, [0.5, 0.6], scenario=f"{place}")]
     moved = [with_metrics(run, stability=0.4) for run in few]
     found = compare_stores(a + few, b + moved, ["stability"])
-    assert found.counts == {Verdict.REGRESSED: 1, Verdict.UNDETERMINED: 9}
+    assert found.counts == {Outcome.REGRESSED: 1, Outcome.UNDETERMINED: 9}
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
@@ -211,21 +211,21 @@ def test_noise_alone_is_seldom_called_a_change(record, n):
         (change,) = compare_stores(
             runs(record, a), runs(record, b, first=99), ["stability"]
         ).changes
-        changed += change.verdict in {Verdict.REGRESSED, Verdict.IMPROVED}
+        changed += change.verdict in {Outcome.REGRESSED, Outcome.IMPROVED}
     assert changed <= (0 if n < 4 else 4)
 
 
 def test_rounding_is_no_change(record):
     a = [0.8, 0.7, 0.6]
-    assert verdict(record, a, [x * (1 - 1e-16) - 1e-15 for x in a]) is Verdict.SAME
+    assert verdict(record, a, [x * (1 - 1e-16) - 1e-15 for x in a]) is Outcome.SAME
 
 
 def test_one_seed_is_undetermined_and_never_a_regression(record):
     found = compare_stores(runs(record, [0.8]), runs(record, [0.1]), ["stability"])
-    assert found.counts == {Verdict.UNDETERMINED: 1}
+    assert found.counts == {Outcome.UNDETERMINED: 1}
     assert not found.regressed
-    assert verdict(record, [0.8], [0.8]) is Verdict.EQUAL
-    assert verdict(record, [0.8], [0.8 - 1e-15]) is Verdict.SAME
+    assert verdict(record, [0.8], [0.8]) is Outcome.EQUAL
+    assert verdict(record, [0.8], [0.8 - 1e-15]) is Outcome.SAME
 
 
 def test_many_cells_do_not_cry_wolf(record):
@@ -239,7 +239,7 @@ def test_many_cells_do_not_cry_wolf(record):
     assert min(alone) < 0.05
     found = compare_stores(a, b, ["stability"])
     assert not found.regressed
-    assert found.counts[Verdict.UNDETERMINED] > 90  # intervals of 14 seeds: -+1.6 points
+    assert found.counts[Outcome.UNDETERMINED] > 90  # intervals of 14 seeds: -+1.6 points
     smallest = min(change.comparison.p for change in found.changes)
     assert smallest == pytest.approx(min(1, cells * min(alone)))
 
@@ -269,7 +269,7 @@ def test_cells_match_by_settings_whatever_the_results_version(record):
     b = [version(one, 2) for one in runs(record, [0.8, 0.7])]
     found = compare_stores(a, b)
     assert (found.cells, found.one_sided) == (1, ())
-    assert found.counts == {Verdict.EQUAL: 1}
+    assert found.counts == {Outcome.EQUAL: 1}
     assert found.changes[0].scenario == "same"
 
 
@@ -287,7 +287,7 @@ def test_the_newest_run_of_a_seed_counts(record):
     old = runs(record, [0.1], started="2026-01-01")
     new = runs(record, [0.8], started="2026-02-01")
     found = compare_stores(new + old, runs(record, [0.8]))
-    assert found.counts == {Verdict.EQUAL: 1}
+    assert found.counts == {Outcome.EQUAL: 1}
 
 
 def test_other_settings_do_not_match_and_are_named(record):
@@ -323,11 +323,11 @@ def test_a_run_that_fails_where_it_did_not_is_a_regression(record):
     done, failed = runs(record, [0.8, 0.7]), record(seed=1, error="boom")
     found = compare_stores(done, [done[0], failed])
     assert [(run.seed, run.verdict, run.error) for run in found.runs] == [
-        (1, Verdict.REGRESSED, "boom")
+        (1, Outcome.REGRESSED, "boom")
     ]
     assert found.regressed
     mended = compare_stores([done[0], failed], done)
-    assert [run.verdict for run in mended.runs] == [Verdict.IMPROVED]
+    assert [run.verdict for run in mended.runs] == [Outcome.IMPROVED]
     assert not mended.regressed
     assert not compare_stores([failed], [failed]).runs
 
@@ -360,7 +360,7 @@ def test_what_only_one_side_has_is_told(record):
 
 def test_a_store_equals_itself(store):
     found = compare_stores(store, store)
-    assert set(found.counts) == {Verdict.EQUAL}
+    assert set(found.counts) == {Outcome.EQUAL}
     assert (found.runs, found.one_sided, found.regressed) == ((), (), False)
     assert found.cells == 31
 
@@ -374,10 +374,10 @@ def test_a_real_change_is_found_among_what_did_not_change(record):
         a += runs(record, first, scenario=f"{place}")
         b += runs(record, moved, scenario=f"{place}")
     found = compare_stores(a, b, ["stability", "forgetting"])
-    (change,) = (c for c in found.changes if c.verdict is Verdict.REGRESSED)
+    (change,) = (c for c in found.changes if c.verdict is Outcome.REGRESSED)
     assert (change.scenario, change.metric) == ("3", "stability")
     assert change.comparison.difference.value == pytest.approx(-0.05, abs=0.005)
-    assert found.counts[Verdict.SAME] == 4
+    assert found.counts[Outcome.SAME] == 4
 
 
 def edited(runs, plugin=None, content=None, started="2026-02-01"):
@@ -405,5 +405,5 @@ def test_of_an_edited_plugin_only_the_newest_runs_count(record):
     old = edited(runs(record, [0.1, 0.1]), plugin="aa", started="2026-01-01")
     new = edited(runs(record, [0.8]), plugin="bb")
     found = compare_stores([*new, *old], runs(record, [0.8]))
-    assert found.counts == {Verdict.EQUAL: 1}
+    assert found.counts == {Outcome.EQUAL: 1}
     assert not found.one_sided

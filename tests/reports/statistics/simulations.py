@@ -9,7 +9,7 @@ import sys
 import numpy as np
 from scipy import stats
 
-from palimpsest.reports.analysis.changes import Verdict, _judged
+from palimpsest.reports.analysis.changes import Outcome, _judged
 from palimpsest.reports.analysis.frontier import hypervolume, hypervolume_over_seeds
 from palimpsest.reports.statistics.bootstrap import iqm_and_median
 from palimpsest.reports.statistics.limits import CHANGE
@@ -186,8 +186,8 @@ def stores():
                     for one, other in zip(a, b, strict=True)
                 ]  # fmt: skip
                 verdicts = {change.verdict for change in _judged(raw)}
-                alarms += bool(verdicts & {Verdict.REGRESSED, Verdict.IMPROVED})
-                undetermined += Verdict.UNDETERMINED in verdicts
+                alarms += bool(verdicts & {Outcome.REGRESSED, Outcome.IMPROVED})
+                undetermined += Outcome.UNDETERMINED in verdicts
             rows.setdefault(name, []).append(
                 f"{100 * alarms / 1000:.1f} ({100 * undetermined / 1000:.0f} undetermined)"
             )
