@@ -62,21 +62,6 @@ def test_progress_tells_of_every_run(done):
     assert all(0 <= news.fraction <= 1 for news in told)
 
 
-def test_it_is_said_where_a_store_is_that_was_brought_up_to_date(tmp_path):
-    path = tmp_path / "old.db"
-    Store(path, create=True).close()
-    connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE claims; PRAGMA user_version = 5")
-    connection.close()
-    told = []
-    suite = load_suite(SUITE, strategies=["finetune"], seeds=1)
-    run_suite(suite, store=path, workers=0, progress=told.append)
-    (message,) = {news.message for news in told} - {""}
-    assert f"is in {tmp_path / 'old.db.v5.bak'}" in message
-    with Store(tmp_path / "old.db.v5.bak") as kept:
-        assert kept.statuses() == {}
-
-
 def test_nothing_is_printed_and_nothing_runs_twice(done, capfd):
     results, _ = done
     told = []

@@ -6,7 +6,7 @@ import resource
 import sqlite3
 import stat
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -453,22 +453,6 @@ def test_a_killed_run_is_read_without_a_change(unprivileged, record, arguments, 
     assert all(name.startswith("out/") for name in after.keys() - before.keys())
     with Store("runs.db") as store:
         assert {run.strategy for run in store.records()} == {"finetune", "freeze", "ewc"}
-
-
-@pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
-def test_a_store_of_an_earlier_version_is_read_as_it_is(place, arguments):
-    with closing(sqlite3.connect("runs.db")) as connection:
-        connection.executescript(
-            "ALTER TABLE runs DROP COLUMN cost; ALTER TABLE runs DROP COLUMN probes;"
-            "PRAGMA user_version = 1"
-        )
-    Path("copy.db").write_bytes(Path("runs.db").read_bytes())
-    Path("out").mkdir()
-    before = contents(place)
-    assert command(*arguments) == 0
-    after = contents(place)
-    assert {name: after[name] for name in before} == before
-    assert all(name.startswith("out/") for name in after.keys() - before.keys())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from palimpsest.reports.figures.drawing.style import styles
 from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
-from palimpsest.reports.runs.cells import JOINT, group
+from palimpsest.reports.runs.cells import group
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_curves_show_every_recorded_point(figures, look):
     for variant, style in look.items():
         names.setdefault(to_hex(style.color), set()).add(variant.label)
     assert len({(style.color, str(style.linestyle)) for style in look.values()}) == len(look)
-    joint = {variant.label for variant in look if variant.kind == JOINT}
+    joint = {variant.label for variant in look if variant.role == "joint"}
     for plot, figure in each(figures, "curves"):
         frame = plot.data[~plot.data["variant"].isin(joint)]
         for title, axes in columns(figure).items():
