@@ -58,7 +58,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         valid: The words that would have been right.
 
     Returns:
-        ``"did you mean 'mnist'?"``, or ``"expected one of: a, b, c"`` where none is close.
+        ``"did you mean 'split'?"``, or ``"expected one of: a, b, c"`` where none is close.
     """
     words = sorted(valid)
     if not words:

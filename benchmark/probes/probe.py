@@ -32,7 +32,7 @@ class Subject:
 
     Attributes:
         scenario: Its experiences and the bank.
-        facts: What others must know of the strategy.
+        facts: Of the strategy.
         plugin: The strategy under test; ``None`` if it is an Avalanche class.
         unordered: Why there are no earlier and later models, if they are not trained in turn.
         seed: The run's seed.

@@ -15,7 +15,6 @@ from palimpsest.benchmark.probes.probe import Probe
 from palimpsest.benchmark.randomness.generators import own_numbers
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.training.template import EVALUATION_BATCH, Batches
-from palimpsest.strategies.base.facts import ALONE
 
 STEPS, BATCH, LEARNING_RATE, SAMPLES = 500, 128, 1e-3, 10_000
 """The budget, the same for every run: Adam's steps, batch size and learning rate, and the largest
@@ -73,7 +72,7 @@ class Refit(Probe):
 
     def _donor(self, model: int) -> int | None:
         """The model whose shared blocks a model is fitted to: itself, if they are really shared."""
-        if self.subject.facts.role != ALONE:
+        if self.subject.facts.role != "alone":
             return model
         paths, blocks = self.subject.paths, {*self.subject.shared(model)}
         later = [i for i in range(model + 1, len(paths)) if blocks <= {*paths[i]}]

@@ -109,6 +109,15 @@ def test_a_failure_and_moments_come_back_as_they_were_put(store):
     assert (run.failure, run.error, run.moments) == (None, None, moments)
 
 
+@pytest.mark.parametrize("facts", ["{}", "[]", "{", '{"name": "a", "summary": "", "source": 1}'])
+def test_a_run_whose_facts_are_none_is_left_out_and_named(store, facts):
+    store.put(record())
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE runs SET facts = ?", [facts])
+    with pytest.warns(Remark, match="run 'k': its facts are not those of a strategy"):
+        assert store.records() == []
+
+
 def test_results_outlive_the_process(tmp_path):
     with Store(tmp_path / "results.db", create=True) as opened:
         opened.put(record())
