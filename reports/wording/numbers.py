@@ -23,10 +23,10 @@ def percent(value: float | None, *, signed: bool = False) -> str:
 
 
 def decimals(value: float | None, *, digits: int = 2, signed: bool = False) -> str:
-    """Write a number with so many decimals; a dash for ``None``, commas in whole numbers."""
+    """Write a number with so many decimals, commas between thousands; a dash for ``None``."""
     if value is None:
         return DASH
-    form = f"{'+' if signed else ''}{'' if digits else ','}.{digits}f"
+    form = f"{'+' if signed else ''},.{digits}f"
     value = round(value, digits) + 0.0  # + 0.0: no minus zero
     text = f"{value:{form}}"
     return (text if value else text.removeprefix("+")).replace("-", "\N{MINUS SIGN}")

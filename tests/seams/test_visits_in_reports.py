@@ -165,7 +165,7 @@ def test_a_page_has_the_end_and_a_dash_for_what_needs_an_order(records):
             if name == "free":
                 assert known == (cell.variant.kind == "freeze")
                 continue
-            assert known == (quantity.limits is None), name
+            assert known == (quantity.needs == ("cost",)), name
         assert interval(quantity_named("average_accuracy"), cell, plain).value is not None
 
 
