@@ -118,8 +118,8 @@ def test_every_target_that_a_page_names_is_there(page):
 
 def test_the_source_distribution_has_what_the_pages_name():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    include = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
-    brought = {path.strip("/") for path in include}
+    include = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
+    brought = {*include}
     assert {"Makefile", "constraints.txt", "tests", "docs"} <= brought
     for path in brought:
         assert (ROOT / path).exists(), path

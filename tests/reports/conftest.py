@@ -27,6 +27,12 @@ REGULARIZERS = ("ewc", "wpl")
 STRENGTHS = (1e2, 1e4, 1e6)
 
 
+def failure_of(error: str) -> Failure:
+    """A failure with this message."""
+    diverged = error.startswith("DivergedError:")
+    return Failure(FailureKind.DIVERGED if diverged else FailureKind.ERROR, error)
+
+
 def make_record(
     matrix: Sequence[Sequence[float | None]] | None = None,
     *,
@@ -56,7 +62,7 @@ def make_record(
         strength=strength,
         seed=seed,
         status="failed" if error else "done",
-        failure=Failure(FailureKind.ERROR, error) if error else None,
+        failure=failure_of(error) if error else None,
         spec=Spec({
             "scenario": {
                 "name": scenario,

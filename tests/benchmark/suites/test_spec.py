@@ -17,7 +17,7 @@ from palimpsest.benchmark.suites.spec import Spec
 KEYS = {
     "cifar": (162, "92fab6d33e4d2ea7"),
     "methods/isolation_cifar": (450, "e7cd17c8cd21c14a"),
-    "methods/isolation_inside": (100, "33db1b28259ab82b"),
+    "methods/isolation_inside": (100, "f94cafcb004883ce"),
     "methods/isolation_permuted": (450, "972d8a0fe788efff"),
     "methods/isolation_pool": (450, "a41ede8bc66a04b7"),
     "methods/isolation_same": (630, "bf9dbdfb7d624401"),
