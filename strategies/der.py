@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from palimpsest.strategies.base.facts import MEMORY, Facts
+from palimpsest.strategies.base.facts import MEMORY, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, loss_of, require_cross_entropy
 from palimpsest.strategies.base.settings import NonNegative
@@ -31,11 +31,6 @@ class DERSettings(MemorySettings):
         description="Weight of the cross-entropy of stored samples. The authors take 0.5 or 1. 0 "
         "is DER, without labels.",
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "der"
 
 
 class DER(Rehearsal):
@@ -85,6 +80,7 @@ class DER(Rehearsal):
         stores=True,
         moves_unused=True,
         needs_its_model=True,
+        needs=Needs(classes="der"),
     )
     Settings: ClassVar[type[DERSettings]] = DERSettings
     settings: DERSettings

@@ -33,15 +33,10 @@ class FGGMSettings(FisherRowSettings):
                 raise ValueError(f"{name} has no effect with rows: random: remove it")
         return self
 
-    @property
-    def needs_classes(self) -> str | None:
-        """The setting ``fisher``, where rows are chosen by it."""
-        return None if self.rows == "random" else super().needs_classes
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The setting ``fisher``, where rows are chosen by it."""
-        return None if self.rows == "random" else super().needs_single_samples
+    def facts(self, facts: Facts) -> Facts:
+        """Drop what the Fisher information needs, where rows are drawn."""
+        facts = super().facts(facts)
+        return facts.needing(classes=None, single_samples=None) if self.rows == "random" else facts
 
 
 class FGGM(FisherRows):

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.layer_inputs import Matrix, matrices
 from palimpsest.strategies.base.settings import NonNegative, Positive
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
@@ -60,16 +60,6 @@ class LaplaceSettings(PenaltySettings):
         "sampled from; 1000 is about that of initial weights behind some hundred inputs. No effect "
         "on training.",
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "laplace"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The method itself."""
-        return "laplace"
 
 
 class Laplace(SharedParameterPenalty):
@@ -128,6 +118,7 @@ class Laplace(SharedParameterPenalty):
         dial=STRENGTH,
         memory="linear",
         ends_only=True,
+        needs=Needs(classes="laplace", single_samples="laplace"),
     )
     Settings = LaplaceSettings
     settings: LaplaceSettings

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
 from palimpsest.strategies.base.network import evaluation_mode, outputs_of_each, recurrent_kernels
@@ -52,11 +52,6 @@ class LwFSettings(StrategySettings):
         description="How a term adds up over classes. 'sum': the cross-entropy. 'mean': divided by "
         "how many outputs are compared, as in the program of van de Ven & Tolias until May 2019.",
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "lwf"
 
 
 class LwF(SupervisedPlugin):
@@ -112,6 +107,7 @@ class LwF(SupervisedPlugin):
         moves_unused=True,
         needs_its_model=True,
         ends_only=True,
+        needs=Needs(classes="lwf"),
     )
     Settings: ClassVar[type[LwFSettings]] = LwFSettings
 

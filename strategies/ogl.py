@@ -63,10 +63,9 @@ class OGLSettings(StrategySettings):
     )
     seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
 
-    @property
-    def needs_edges(self) -> str | None:
-        """The setting ``scope``, where it says so."""
-        return "scope: ops" if self.scope == "ops" else None
+    def facts(self, facts: Facts) -> Facts:
+        """Add that ``scope: ops`` needs edges."""
+        return facts.needing(edges="scope: ops") if self.scope == "ops" else facts
 
 
 class OGL(SupervisedPlugin):

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.likelihood import as_trained
 from palimpsest.strategies.base.settings import Positive
@@ -40,16 +40,6 @@ class RWalkSettings(SISettings):
         1e-3,
         description="epsilon, added to the divergence that the loss decrease is divided by.",
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "rwalk"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The method itself."""
-        return "rwalk"
 
 
 class RWalk(SI):
@@ -96,6 +86,7 @@ class RWalk(SI):
         dial=STRENGTH,
         color="#ca9161",
         online=True,
+        needs=Needs(classes="rwalk", single_samples="rwalk"),
     )
     Settings = RWalkSettings
     settings: RWalkSettings

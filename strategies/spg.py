@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.grown import fit_to_grown
 from palimpsest.strategies.base.network import (
     Network,
@@ -53,11 +53,6 @@ class SPGSettings(MaskSettings):
         description="Training samples that importances are summed over; the paper takes all.",
     )
     seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "spg"
 
 
 class SPG(MaskedUpdates):
@@ -114,6 +109,7 @@ class SPG(MaskedUpdates):
         needs_its_model=True,
         ends_only=True,
         holds_for_good=True,
+        needs=Needs(classes="spg"),
     )
     Settings = SPGSettings
     settings: SPGSettings

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy, trained_outputs
 from palimpsest.strategies.base.network import (
@@ -63,11 +63,6 @@ class SRILSettings(StrategySettings):
         description="Training samples that the confidence is measured on.",
     )
     seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "sril"
 
 
 class SRIL(NotesUse):
@@ -121,6 +116,7 @@ class SRIL(NotesUse):
         dial=STRENGTH,
         needs_its_model=True,
         ends_only=True,
+        needs=Needs(classes="sril"),
     )
     Settings: ClassVar[type[SRILSettings]] = SRILSettings
 

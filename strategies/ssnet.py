@@ -26,10 +26,9 @@ class SSNetSettings(SupSupSettings):
         description="Steps of a training that learn the mask; the others train weights.",
     )
 
-    @property
-    def needs_steps(self) -> tuple[str, int]:
-        """``mask_steps``."""
-        return "mask_steps", self.mask_steps
+    def facts(self, facts: Facts) -> Facts:
+        """Add that trainings need more steps than ``mask_steps``."""
+        return super().facts(facts).needing(steps=("mask_steps", self.mask_steps))
 
 
 class SSNet(SupSup):

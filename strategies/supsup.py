@@ -90,24 +90,13 @@ class SupSupSettings(StrategySettings):
         0, ge=0, description="Seeds scores, and samples that are drawn. A suite sets it."
     )
 
-    @property
-    def needs_classes(self) -> str | None:
-        """The setting ``begin``, where it needs labels."""
-        return None if self.begin == "random" else f"begin: {self.begin}"
-
-    @property
-    def needs_one_model(self) -> str | None:
-        """The setting ``infer``, where the model is not given."""
-        return f"infer: {self.infer}" if self.infers else None
-
-    @property
-    def needs_labels(self) -> str | None:
-        """The setting ``infer``, where it says nothing."""
-        return "infer: none" if self.infer == "none" else None
-
     def facts(self, facts: Facts) -> Facts:
-        """Tell where it finds out itself which model a batch is of."""
-        return replace(facts, told=facts.told and not self.infers)
+        """Add what ``begin`` and ``infer`` need; it is not told the model that it infers."""
+        return replace(facts, told=facts.told and not self.infers).needing(
+            classes=None if self.begin == "random" else f"begin: {self.begin}",
+            one_model=f"infer: {self.infer}" if self.infers else None,
+            labels="infer: none" if self.infer == "none" else None,
+        )
 
     @property
     def infers(self) -> bool:

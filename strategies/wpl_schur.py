@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.network import (
     Network,
@@ -73,16 +73,6 @@ class WPLSchurSettings(PenaltySettings):
         "samples * (classes - 1), memory grows with K^2 and the time before a model with K^3.",
     )
 
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "wpl_schur"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The method itself."""
-        return "wpl_schur"
-
 
 class WPLSchur(SharedParameterPenalty):
     """Protect shared parameters by the Schur complement of the Fisher information (WPL).
@@ -139,6 +129,7 @@ class WPLSchur(SharedParameterPenalty):
         color="#d55e00",
         memory="linear",
         ends_only=True,
+        needs=Needs(classes="wpl_schur", single_samples="wpl_schur"),
     )
     Settings = WPLSchurSettings
     settings: WPLSchurSettings

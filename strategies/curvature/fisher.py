@@ -28,6 +28,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.network import Network
 from palimpsest.strategies.curvature.fisher_batched import batched_fisher
 from palimpsest.strategies.curvature.fisher_factors import draw_classes, factors
@@ -36,6 +37,12 @@ from palimpsest.strategies.curvature.per_sample.sums import Sum, mean_over_sampl
 from palimpsest.strategies.curvature.per_sample.uses import Use, backward
 
 Estimator = Literal["exact", "monte_carlo", "empirical", "predicted", "batched"]
+
+
+def fisher_needs(facts: Facts, estimator: Estimator) -> Facts:
+    """Return facts with what an estimate needs, for a setting that is called ``fisher``."""
+    named = f"fisher: {estimator}"
+    return facts.needing(classes=named, single_samples=None if estimator == "batched" else named)
 
 
 def diagonal_fisher(

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
-from palimpsest.strategies.curvature.fisher import Estimator, fisher_of_training
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.curvature.fisher import Estimator, fisher_needs, fisher_of_training
 from palimpsest.strategies.masks.held_rows import HeldRows, RowSettings
 
 
@@ -31,15 +32,9 @@ class FisherRowSettings(RowSettings):
     )
     seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
 
-    @property
-    def needs_classes(self) -> str | None:
-        """The setting ``fisher``."""
-        return f"fisher: {self.fisher}"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The setting ``fisher``, where it is not of batches."""
-        return None if self.fisher == "batched" else f"fisher: {self.fisher}"
+    def facts(self, facts: Facts) -> Facts:
+        """Add what the Fisher information needs."""
+        return fisher_needs(super().facts(facts), self.fisher)
 
 
 class FisherRows(HeldRows):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import SGD
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.settings import StrategySettings
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
@@ -38,10 +39,9 @@ class MaskSettings(StrategySettings):
         "decay alone, which move a weight without any.",
     )
 
-    @property
-    def needs_sgd(self) -> str | None:
-        """The setting ``scales``, where it says gradient."""
-        return "scales: gradient" if self.scales == "gradient" else None
+    def facts(self, facts: Facts) -> Facts:
+        """Add that ``scales: gradient`` needs plain SGD."""
+        return facts.needing(sgd="scales: gradient") if self.scales == "gradient" else facts
 
 
 class MaskedUpdates(NotesUse):

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.sparse import dense_gradients
-from palimpsest.strategies.curvature.fisher import Estimator, fisher_of_training
+from palimpsest.strategies.curvature.fisher import Estimator, fisher_needs, fisher_of_training
 from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.penalty.settings import RegularizerSettings
 
@@ -46,18 +46,11 @@ class FisherSettings(RegularizerSettings):
         return self.fisher == "training"
 
     def facts(self, facts: Facts) -> Facts:
-        """Tell where its importance is gathered during training."""
-        return replace(facts, online=facts.online or self.online)
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The setting ``fisher``, but for the training's own batches."""
-        return None if self.online else f"fisher: {self.fisher}"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The setting ``fisher``, where it is not of batches."""
-        return None if self.fisher in ("training", "batched") else f"fisher: {self.fisher}"
+        """Add what the Fisher information needs, or that it is gathered during training."""
+        facts = super().facts(facts)
+        if self.fisher == "training":
+            return replace(facts, online=True)
+        return fisher_needs(facts, self.fisher)
 
 
 class FisherPenalty(Regularizer):

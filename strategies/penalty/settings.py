@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.settings import NonNegative, StrategySettings
 
 Application = Literal["proximal", "decoupled", "gradient"]
@@ -115,12 +116,7 @@ class RegularizerSettings(PenaltySettings):
         epoch = trainings // self.decay_every
         return max(0.0, 1.0 - self.strength_decay * max(0, epoch - self.decay_after + 1))
 
-    @property
-    def needs_a_look(self) -> bool:
-        """Whether patterns of names are to match parameters."""
-        return not isinstance(self.protect, str)
-
-    @property
-    def needs_edges(self) -> str | None:
-        """The setting ``protect``, where it says so."""
-        return "protect: edges" if self.protect == "edges" else None
+    def facts(self, facts: Facts) -> Facts:
+        """Add that ``protect`` needs edges, or parameters that its patterns match."""
+        edges = "protect: edges" if self.protect == "edges" else None
+        return facts.needing(edges=edges, check=not isinstance(self.protect, str))
