@@ -15,7 +15,7 @@ from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.likelihood import trained_outputs
-from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
+from palimpsest.strategies.base.settings import Count, NonNegative, Positive, Seed, StrategySettings
 from palimpsest.strategies.base.sparse import dense_gradients
 from palimpsest.strategies.posteriors.gaussian import require_variances, unsound
 
@@ -35,12 +35,8 @@ class BAdamSettings(StrategySettings):
         description="Standard deviation that each parameter begins with. The smaller, the less "
         "noise, the shorter the first steps (eta * sigma^2), and the less certainty adds to it.",
     )
-    draws: int = Field(
-        10,
-        ge=1,
-        le=10**4,
-        strict=True,
-        description="K: weights that are drawn for each batch, with a pass each.",
+    draws: Count = Field(
+        10, le=10**4, description="K: weights that are drawn for each batch, with a pass each."
     )
     evidence: Positive = Field(
         1.0,
@@ -60,7 +56,7 @@ class BAdamSettings(StrategySettings):
         description="What begins anew with each training. 'moments': both moments and their count, "
         "as gradients change abruptly. 'never': nothing (the paper). Deviations never do.",
     )
-    seed: int = Field(0, ge=0, description="Seeds the weights that are drawn. A suite sets it.")
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_moments(self) -> Self:

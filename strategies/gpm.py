@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from palimpsest.strategies.base.facts import ENERGY, Facts
+from palimpsest.strategies.base.settings import Share
 from palimpsest.strategies.projections.projection import ProjectedUpdates, ProjectionSettings
 
 _ROUNDING = 1e-12
@@ -15,10 +16,8 @@ _ROUNDING = 1e-12
 class GPMSettings(ProjectionSettings):
     """Settings of gradient projection memory."""
 
-    energy: float = Field(
+    energy: Share = Field(
         0.97,
-        ge=0,
-        le=1,
         description="Share of the energy of each layer's inputs that the kept directions have. 0 "
         "is fine-tuning; 1 keeps all inputs that were seen.",
     )

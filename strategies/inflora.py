@@ -15,6 +15,7 @@ from torch.nn import Parameter
 from palimpsest.strategies.base.facts import ENERGY, Facts
 from palimpsest.strategies.base.hooks import Hooked, Task
 from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
+from palimpsest.strategies.base.settings import Count, Share
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.merging.low_rank import branched, with_branches
@@ -27,10 +28,8 @@ _BATCH = 32
 class InfLoRASettings(InputSettings):
     """Settings of interference-free low-rank adaptation."""
 
-    energy: float = Field(
+    energy: Share = Field(
         0.95,
-        ge=0,
-        le=1,
         description="Share of the energy of each layer's inputs that the kept directions have; it "
         "counts squares of the covariance's singular values. 0 keeps nothing, 1 all inputs that "
         "were seen.",
@@ -40,19 +39,15 @@ class InfLoRASettings(InputSettings):
         description="Whether the energy rises with each model on the way to 1, as published; where "
         "it is known how many there are.",
     )
-    rank: int = Field(10, ge=1, strict=True, description="Rank of a branch, at most.")
+    rank: Count = Field(10, description="Rank of a branch, at most.")
     trunk: Literal["trained", "fixed"] = Field(
         "trained",
         description="The weights that branches are beside. 'trained': as the first model that "
         "uses them leaves them. 'fixed': as the network begins, for pre-trained ones; the first "
         "model trains branches, too, and whole only its last layer, the head.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        le=1000,
-        strict=True,
-        description="Training samples of a model that covariances are taken of.",
+    samples: Count = Field(
+        1000, le=1000, description="Training samples of a model that covariances are taken of."
     )
 
 

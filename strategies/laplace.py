@@ -13,7 +13,7 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.layer_inputs import Matrix, matrices
-from palimpsest.strategies.base.settings import NonNegative, Positive
+from palimpsest.strategies.base.settings import Count, NonNegative, Positive
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.base.wrapping import in_several_places
 from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, mean_over_labels
@@ -48,11 +48,8 @@ class LaplaceSettings(PenaltySettings):
         description="'exact': expectation over all classes under the model. 'monte_carlo': one "
         "label per sample, drawn from the model. 'empirical': the true labels.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the Fisher information is averaged over.",
+    samples: Count = Field(
+        1000, description="Training samples that the Fisher information is averaged over."
     )
     prior_precision: Positive = Field(
         1000.0,

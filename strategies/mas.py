@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
+from palimpsest.strategies.base.settings import Count
 from palimpsest.strategies.curvature.fisher import draw, mean_over_labels
 from palimpsest.strategies.curvature.sensitivity import output_sensitivity
 from palimpsest.strategies.penalty.regularizer import Regularizer
@@ -19,11 +20,8 @@ from palimpsest.strategies.penalty.settings import RegularizerSettings
 class MASSettings(RegularizerSettings):
     """Settings of memory aware synapses."""
 
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the sensitivity of the outputs is averaged over.",
+    samples: Count = Field(
+        1000, description="Training samples that the sensitivity of the outputs is averaged over."
     )
 
 

@@ -20,7 +20,7 @@ from palimpsest.strategies.base.network import (
     evaluation_mode,
     requiring_gradients,
 )
-from palimpsest.strategies.base.settings import StrategySettings
+from palimpsest.strategies.base.settings import Count, Seed, StrategySettings, Whole
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.curvature.fisher import draw
 
@@ -28,11 +28,9 @@ from palimpsest.strategies.curvature.fisher import draw
 class OGLSettings(StrategySettings):
     """Settings of orthogonal gradient learning."""
 
-    rank: int = Field(
+    rank: Whole = Field(
         20,
-        ge=0,
         le=10**6,
-        strict=True,
         description="q_max: directions kept of each tensor, at most half its elements. 0 is "
         "fine-tuning.",
     )
@@ -47,12 +45,8 @@ class OGLSettings(StrategySettings):
         "class's logit, of each of some samples (orthogonal gradient descent), which protects the "
         "outputs to first order. 'loss': the mean one of its training (the paper).",
     )
-    samples: int = Field(
-        20,
-        ge=1,
-        le=10**6,
-        strict=True,
-        description="Training samples of a model whose logits have a direction each.",
+    samples: Count = Field(
+        20, le=10**6, description="Training samples of a model whose logits have a direction each."
     )
     threshold: float = Field(
         0.01,
@@ -61,7 +55,7 @@ class OGLSettings(StrategySettings):
         description="tau: directions whose singular value is at most that share of the largest "
         "one of their tensor are dropped.",
     )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+    seed: Seed = 0
 
     def facts(self, facts: Facts) -> Facts:
         """Add that ``scope: ops`` needs edges."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.layer_inputs import matrices
+from palimpsest.strategies.base.settings import Share
 from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values
 from palimpsest.strategies.task_arithmetic import add
 
@@ -19,10 +20,8 @@ from palimpsest.strategies.task_arithmetic import add
 class OPCMSettings(MergeSettings):
     """Settings of orthogonal projection-based continual merging."""
 
-    alpha: float = Field(
+    alpha: Share = Field(
         0.5,
-        ge=0,
-        le=1,
         description="Share of the sum of singular values of what is merged so far whose "
         "directions a new task vector is projected away from. 0: only from each pair of "
         "directions by itself; 1: from all.",

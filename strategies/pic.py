@@ -14,7 +14,7 @@ from palimpsest.strategies.base.facts import SCALE, Facts
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.layer_inputs import fed, matrices
 from palimpsest.strategies.base.seeded import seeded
-from palimpsest.strategies.base.settings import Positive
+from palimpsest.strategies.base.settings import Count, Positive, Seed
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.merging.low_rank import BranchedLayer, branched, with_branches
 from palimpsest.strategies.task_arithmetic import TaskArithmetic, TaskArithmeticSettings
@@ -26,16 +26,13 @@ _SAMPLES = 32
 class PICSettings(TaskArithmeticSettings):
     """Settings of parameter isolation and combination."""
 
-    rank: int = Field(
-        4,
-        ge=1,
-        strict=True,
-        description="r: rank of a branch; at most the smaller side of the layer's weight.",
+    rank: Count = Field(
+        4, description="r: rank of a branch; at most the smaller side of the layer's weight."
     )
     alpha: Positive = Field(
         8.0, description="The product of a branch's factors is multiplied by alpha / rank."
     )
-    seed: int = Field(0, ge=0, description="Seeds first factors of branches. A suite sets it.")
+    seed: Seed = 0
 
 
 class PIC(TaskArithmetic):

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.likelihood import as_trained
-from palimpsest.strategies.base.settings import Positive
+from palimpsest.strategies.base.settings import Count, Positive, PositiveShare
 from palimpsest.strategies.curvature.fisher import diagonal_fisher, mean_over_labels
 from palimpsest.strategies.si import SI, SISettings
 
@@ -22,17 +22,13 @@ from palimpsest.strategies.si import SI, SISettings
 class RWalkSettings(SISettings):
     """Settings of Riemannian walk."""
 
-    every: int = Field(
+    every: Count = Field(
         10,
-        ge=1,
-        strict=True,
         description="Delta t: steps of a segment. At its end the running Fisher information and "
         "the scores are updated. The paper takes 10 on MNIST and 50 on CIFAR.",
     )
-    alpha: float = Field(
+    alpha: PositiveShare = Field(
         0.9,
-        gt=0,
-        le=1,
         description="Weight of the latest batch in the running Fisher information, "
         "F <- alpha F_batch + (1-alpha) F. The smaller, the longer it averages.",
     )

@@ -17,6 +17,7 @@ from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.layer_inputs import Matrix, matrices
 from palimpsest.strategies.base.network import replaced_forward
+from palimpsest.strategies.base.settings import Count, Whole
 from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values, fill, placed
 
 
@@ -29,11 +30,9 @@ class SMILESettings(MergeSettings):
         "the first model that used it, whose difference is then 0. 'initial': as the network was "
         "built, which has to be pre-trained.",
     )
-    rank: int = Field(
+    rank: Whole = Field(
         16,
-        ge=0,
         le=10**6,
-        strict=True,
         description="k: rank of the difference that is kept of each shared weight of a model. "
         "Where it is no less to keep than the weight, the weight itself is kept. 0: biases and the "
         "like alone.",
@@ -44,10 +43,8 @@ class SMILESettings(MergeSettings):
         "evaluated. 'routed': in each layer those whose directions the input has most of; biases "
         "go with them, and what belongs to no such layer is as at the start.",
     )
-    gate: int = Field(
+    gate: Count = Field(
         1,
-        ge=1,
-        strict=True,
         description="k_gate: how many directions of an expert the router looks at. No effect where "
         "the model is given.",
     )

@@ -19,7 +19,7 @@ from palimpsest.strategies.base.network import (
     evaluation_mode,
     requiring_gradients,
 )
-from palimpsest.strategies.base.settings import NonNegative
+from palimpsest.strategies.base.settings import Count, NonNegative, Seed
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.masks.update_mask import MaskedUpdates, MaskSettings
 
@@ -46,13 +46,10 @@ class SPGSettings(MaskSettings):
         description="What no earlier model used. 'scaled': held by the mean share of what is "
         "shared (the paper). 'free': not held.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that importances are summed over; the paper takes all.",
+    samples: Count = Field(
+        1000, description="Training samples that importances are summed over; the paper takes all."
     )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+    seed: Seed = 0
 
 
 class SPG(MaskedUpdates):

@@ -22,7 +22,7 @@ from palimpsest.strategies.base.network import (
     recurrent_kernels,
     running_statistics,
 )
-from palimpsest.strategies.base.settings import NonNegative, StrategySettings
+from palimpsest.strategies.base.settings import Count, NonNegative, Seed, Share, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
 
@@ -41,28 +41,19 @@ class SRILSettings(StrategySettings):
         description="lambda: weight of the distance of shared features from those before. 0 is "
         "fine-tuning, whatever the interpolation.",
     )
-    conflicting: float = Field(
+    conflicting: Share = Field(
         0.0,
-        ge=0,
-        le=1,
         description="Weight of a sample whose distance and classification loss ask for opposite "
         "changes of its features; of the others it is 1. 0 is the selection, 1 plain feature "
         "distillation.",
     )
-    interpolation: float = Field(
+    interpolation: Share = Field(
         0.0,
-        ge=0,
-        le=1,
         description="a: after a training in which the earlier models lost confidence, shared "
         "parameters become a times those before plus 1 - a times those now. 0: never.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the confidence is measured on.",
-    )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+    samples: Count = Field(1000, description="Training samples that the confidence is measured on.")
+    seed: Seed = 0
 
 
 class SRIL(NotesUse):

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palimpsest.strategies.base.facts import DENSITY, Facts
+from palimpsest.strategies.base.settings import Count, PositiveShare
 from palimpsest.strategies.masks.weight_masks import MaskedLayer, masked_layers, packed, unpacked
 from palimpsest.strategies.supsup import SupSup, SupSupSettings
 
@@ -16,14 +17,11 @@ from palimpsest.strategies.supsup import SupSup, SupSupSettings
 class SSNetSettings(SupSupSettings):
     """Settings of supermasks whose weights are trained."""
 
-    density: float = Field(
-        0.1, gt=0, le=1, description="Share of the weights of a layer that a model's mask keeps."
+    density: PositiveShare = Field(
+        0.1, description="Share of the weights of a layer that a model's mask keeps."
     )
-    mask_steps: int = Field(
-        100,
-        ge=1,
-        strict=True,
-        description="Steps of a training that learn the mask; the others train weights.",
+    mask_steps: Count = Field(
+        100, description="Steps of a training that learn the mask; the others train weights."
     )
 
     def facts(self, facts: Facts) -> Facts:

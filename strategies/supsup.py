@@ -18,7 +18,7 @@ from palimpsest.strategies.base.facts import DENSITY, Facts
 from palimpsest.strategies.base.hooks import Hooked, Task
 from palimpsest.strategies.base.network import Network, replaced_forward, running_statistics
 from palimpsest.strategies.base.seeded import seeded
-from palimpsest.strategies.base.settings import StrategySettings
+from palimpsest.strategies.base.settings import Count, PositiveShare, Seed, StrategySettings
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.masks.knn_transfer import Look, look
 from palimpsest.strategies.masks.mask_inference import inferred
@@ -35,8 +35,8 @@ from palimpsest.strategies.masks.weight_masks import (
 class SupSupSettings(StrategySettings):
     """Settings of supermasks in superposition."""
 
-    density: float = Field(
-        0.5, gt=0, le=1, description="Share of the weights of a layer that a model's mask keeps."
+    density: PositiveShare = Field(
+        0.5, description="Share of the weights of a layer that a model's mask keeps."
     )
     rule: Literal["top_k", "threshold"] = Field(
         "top_k",
@@ -56,11 +56,8 @@ class SupSupSettings(StrategySettings):
         "the outputs of all masks in superposition. 'binary': by one for each halving of the "
         "masks.",
     )
-    infer_from: int | None = Field(
-        None,
-        ge=1,
-        strict=True,
-        description="So many samples of a batch decide for all of it; null: all.",
+    infer_from: Count | None = Field(
+        None, description="So many samples of a batch decide for all of it; null: all."
     )
     begin: Literal["random", "knn_best", "knn_all"] = Field(
         "random",
@@ -74,10 +71,8 @@ class SupSupSettings(StrategySettings):
         "/ classes (the paper), which nearly all do. 'own': that of the new model's random mask, "
         "by two standard errors.",
     )
-    neighbours: int = Field(
+    neighbours: Count = Field(
         20,
-        ge=1,
-        strict=True,
         description="k: nearest neighbours that vote; the authors take 200 of a fifth of the data.",
     )
     samples: int = Field(
@@ -86,9 +81,7 @@ class SupSupSettings(StrategySettings):
         strict=True,
         description="Training samples of the new model that are looked at; 66 % vote on the rest.",
     )
-    seed: int = Field(
-        0, ge=0, description="Seeds scores, and samples that are drawn. A suite sets it."
-    )
+    seed: Seed = 0
 
     def facts(self, facts: Facts) -> Facts:
         """Add what ``begin`` and ``infer`` need; it is not told the model that it infers."""

@@ -7,16 +7,15 @@ from typing import ClassVar
 from pydantic import Field
 
 from palimpsest.strategies.base.facts import BETA, Facts
+from palimpsest.strategies.base.settings import Share
 from palimpsest.strategies.n_step_kl import NStepKL, NStepKLSettings
 
 
 class TDVCLSettings(NStepKLSettings):
     """Settings of temporal-difference variational continual learning."""
 
-    decay: float = Field(
+    decay: Share = Field(
         0.5,
-        ge=0,
-        le=1,
         description="lambda: the weight of a posterior is lambda times that of the one after it. 0 "
         "is vcl, 1 is n_step_kl.",
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from palimpsest.strategies.base.facts import SCALE, Facts
 from palimpsest.strategies.base.grown import fitted
-from palimpsest.strategies.base.settings import NonNegative
+from palimpsest.strategies.base.settings import NonNegative, PositiveShare
 from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values
 from palimpsest.strategies.task_arithmetic import add
 
@@ -21,10 +21,8 @@ class TIESSettings(MergeSettings):
     scale: NonNegative = Field(
         1.0, description="lambda: what the merged task vector is multiplied by. 0 is the start."
     )
-    density: float = Field(
+    density: PositiveShare = Field(
         0.2,
-        gt=0,
-        le=1,
         description="Share of the elements of a model's task vector, with the largest absolute "
         "values, that is kept.",
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import STRENGTH, Facts
-from palimpsest.strategies.base.settings import NonNegative, Positive
+from palimpsest.strategies.base.settings import NonNegative, Positive, PositiveShare
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.penalty.settings import Application, Protect, RegularizerSettings
@@ -36,10 +36,8 @@ class WPLOfficialSettings(RegularizerSettings):
         "none",
         description="Nothing: the strength is in the importances.",
     )
-    renewal: float = Field(
+    renewal: PositiveShare = Field(
         0.9,
-        gt=0,
-        le=1,
         description="lambda of F <- (1-lambda) F + lambda g^2, the weight of the new term (the "
         "program's help calls it momentum).",
     )

@@ -21,7 +21,7 @@ from palimpsest.strategies.base.network import (
     evaluation_mode,
     replaced_forward,
 )
-from palimpsest.strategies.base.settings import NonNegative, Positive
+from palimpsest.strategies.base.settings import Count, NonNegative, Positive
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
@@ -65,10 +65,8 @@ class WPLSchurSettings(PenaltySettings):
         description="Added to the diagonal of H_11, which is singular. With smaller values the "
         "private parameters can compensate for more. No effect if they are fixed.",
     )
-    samples: int = Field(
+    samples: Count = Field(
         200,
-        ge=1,
-        strict=True,
         description="Training samples per earlier model; more protect more. With K = models * "
         "samples * (classes - 1), memory grows with K^2 and the time before a model with K^3.",
     )

@@ -12,6 +12,12 @@ NonNegative = Annotated[float, Field(ge=0, le=1e30)]
 Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
 """A number whose square is positive and finite in single precision, nearly."""
 
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Whole = Annotated[int, Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Seed = Annotated[int, Field(ge=0, description="Seeds what is drawn at random. A suite sets it.")]
+
 
 class StrategySettings(BaseModel):
     """Settings of a strategy; unknown names are refused."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import Count, Seed
 from palimpsest.strategies.curvature.fisher import Estimator, fisher_needs, fisher_of_training
 from palimpsest.strategies.masks.held_rows import HeldRows, RowSettings
 
@@ -21,16 +22,11 @@ class FisherRowSettings(RowSettings):
         description="Of which labels: 'exact', 'monte_carlo', 'empirical', 'predicted' or "
         "'batched', see EWC.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the Fisher information is averaged over.",
+    samples: Count = Field(
+        1000, description="Training samples that the Fisher information is averaged over."
     )
-    batch: int = Field(
-        128, ge=1, strict=True, description="Samples of a mini-batch of the batched estimate."
-    )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+    batch: Count = Field(128, description="Samples of a mini-batch of the batched estimate.")
+    seed: Seed = 0
 
     def facts(self, facts: Facts) -> Facts:
         """Add what the Fisher information needs."""

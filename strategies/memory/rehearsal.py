@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import trained_outputs
-from palimpsest.strategies.base.settings import StrategySettings
+from palimpsest.strategies.base.settings import Count, Seed, StrategySettings, Whole
 from palimpsest.strategies.memory.reservoir import Reservoir, Rows
 
 Labels = int | Tensor
@@ -25,24 +25,18 @@ Labels = int | Tensor
 class MemorySettings(StrategySettings):
     """The settings of methods that store samples."""
 
-    memory: int = Field(
+    memory: Whole = Field(
         200,
-        ge=0,
         le=10**9,
-        strict=True,
         description="Samples in the memory, of all models together. 0 is fine-tuning.",
     )
-    memory_batch: int | None = Field(
+    memory_batch: Count | None = Field(
         None,
-        ge=1,
         le=10**9,
-        strict=True,
         description="M: samples drawn from the memory at a time, different ones, all where it has "
         "fewer. null: as many as a training batch has.",
     )
-    seed: int = Field(
-        0, ge=0, description="Seeds what is kept in the memory, and drawn from it. A suite sets it."
-    )
+    seed: Seed = 0
 
 
 class Rehearsal(SupervisedPlugin):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import Count
 from palimpsest.strategies.base.sparse import dense_gradients
 from palimpsest.strategies.curvature.fisher import Estimator, fisher_needs, fisher_of_training
 from palimpsest.strategies.penalty.regularizer import Regularizer
@@ -27,17 +28,11 @@ class FisherSettings(RegularizerSettings):
         "most probable ones. 'batched': squares of mini-batches' mean gradients, true labels. "
         "'training': the same of the training's own batches, times their size; free, for any loss.",
     )
-    batch: int = Field(
-        128,
-        ge=1,
-        strict=True,
-        description="Samples of a mini-batch of the batched estimate; the others have none.",
+    batch: Count = Field(
+        128, description="Samples of a mini-batch of the batched estimate; the others have none."
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the Fisher information is averaged over.",
+    samples: Count = Field(
+        1000, description="Training samples that the Fisher information is averaged over."
     )
 
     @property

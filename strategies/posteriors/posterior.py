@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.hooks import Hooked, Task
-from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
+from palimpsest.strategies.base.settings import NonNegative, Positive, Seed, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.posteriors.gaussian import (
     Gaussian,
@@ -58,9 +58,7 @@ class PosteriorSettings(StrategySettings):
         "multiplied by M, the experiences of the stream, so that the data count once where all "
         "models learn the same ones.",
     )
-    seed: int = Field(
-        0, ge=0, description="Seeds the weights that are drawn while training. A suite sets it."
-    )
+    seed: Seed = 0
 
 
 class Posterior(Hooked, NotesUse):

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
-from palimpsest.strategies.base.settings import StrategySettings
+from palimpsest.strategies.base.settings import Count, Seed, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
 
@@ -20,23 +20,19 @@ from palimpsest.strategies.curvature.fisher import draw
 class InputSettings(StrategySettings):
     """The settings of every strategy that looks at what earlier models fed the layers."""
 
-    samples: int = Field(
+    samples: Count = Field(
         300,
-        ge=1,
         le=1000,
-        strict=True,
         description="Training samples of a model whose inputs of the layers are looked at.",
     )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+    seed: Seed = 0
 
 
 class ProjectionSettings(InputSettings):
     """The settings of every strategy that projects steps across earlier inputs."""
 
-    vectors: int = Field(
+    vectors: Count = Field(
         4096,
-        ge=1,
-        strict=True,
         description="So many vectors of a layer's inputs are looked at, at most, drawn from those "
         "of the samples. A convolution has one for each sample and position.",
     )
