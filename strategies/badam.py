@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Hooked
@@ -66,7 +67,7 @@ class BAdamSettings(StrategySettings):
         return self
 
 
-class BAdam(Hooked):
+class BAdam(Hooked, Configured):
     """Learn a standard deviation of each parameter; what is certain moves little (BAdam).
 
     Each parameter has a mean mu and a standard deviation sigma. For each batch of B samples, K
@@ -102,11 +103,7 @@ class BAdam(Hooked):
     Zeno, Golan, Hoffer & Soudry, Task Agnostic Continual Learning Using Online Variational Bayes,
     2018.
 
-    Args:
-        **settings: See ``BAdamSettings``; ``eta`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         deviations: sigma of each parameter at the end of the latest training, by name.
 
     Limits:
@@ -129,11 +126,11 @@ class BAdam(Hooked):
         dial=Dial("eta", "etas", lowest=0),
         brief={"eta": 1.0, "draws": 4},
     )
-    Settings: ClassVar[type[BAdamSettings]] = BAdamSettings
+    Settings = BAdamSettings
+    settings: BAdamSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.deviations: dict[str, Tensor] = {}
         self._diverged: str | None = None
         self._moments: dict[str, tuple[Tensor, Tensor, int]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -62,9 +62,6 @@ class DER(Rehearsal):
     Source: Buzzega et al., Dark Experience for General Continual Learning: a Strong, Simple
     Baseline, NeurIPS 2020, equation 6 and algorithm 2.
 
-    Args:
-        **settings: See ``DERSettings``; ``memory`` is the dial.
-
     Limits:
         As for ``replay``; with its two passes more a step takes up to 5 times as long. Logits that
         were stored early in a training are those of a bad model, and hold it back: with few steps
@@ -82,7 +79,7 @@ class DER(Rehearsal):
         needs_its_model=True,
         needs=Needs(classes="der"),
     )
-    Settings: ClassVar[type[DERSettings]] = DERSettings
+    Settings = DERSettings
     settings: DERSettings
 
     def check_network(self, model: nn.Module, task: Task) -> None:

@@ -19,9 +19,6 @@ class ExSSNet(SSNet):
     Source: Yadav & Bansal, Exclusive Supermask Subnetwork Training for Continual Learning, Findings
     of ACL 2023, section 3.2, and its program, github.com/prateeky2806/exessnet.
 
-    Args:
-        **settings: See ``SSNetSettings``; ``density`` is the dial.
-
     Limits:
         Those of ``supsup``. Of independent masks of density 0.5 the tenth model has 0.1 % of the
         weights to train, of density 0.1 it has 3.9 %. The paper's knowledge transfer (KKT) is off

@@ -57,11 +57,6 @@ class FGGM(FisherRows):
 
     Source: Tan et al., Fisher-guided gradient masking, arXiv 2601.18261, as others tell it.
 
-    Args:
-        **settings: See ``FGGMSettings``; ``share`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
 
     Limits:
         A reconstruction, and no protection of what earlier models need: compare it with

@@ -26,11 +26,7 @@ class FreezeImportant(FisherRows):
 
     There is no publication: it is the control of Fisher-guided masks.
 
-    Args:
-        **settings: See ``FisherRowSettings``; ``share`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         importances: ``sum_k F_k``, of the parameters' shapes, by name.
 
     Limits:

@@ -40,11 +40,7 @@ class GPM(ProjectedUpdates):
     an addition, and so is the projection of the step in place of the gradient. Other than in the
     authors' program, M has the energy also after the first model (one direction more).
 
-    Args:
-        **settings: See ``GPMSettings``; ``energy`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         bases: M, of shape (inputs, k), by the name of the layer.
 
     Limits:

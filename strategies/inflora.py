@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence, Sized
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -84,11 +84,7 @@ class InfLoRA(Hooked, NotesUse):
     vectors of the inputs without their kept part (the paper's form, as others tell it); and
     branches are folded into W.
 
-    Args:
-        **settings: See ``InfLoRASettings``; ``energy`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         bases: M, by the name of the layer.
 
     Limits:
@@ -113,11 +109,11 @@ class InfLoRA(Hooked, NotesUse):
         memory="linear",
         holds_for_good=True,
     )
-    Settings: ClassVar[type[InfLoRASettings]] = InfLoRASettings
+    Settings = InfLoRASettings
+    settings: InfLoRASettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.bases: dict[str, DualBasis] = {}
         self._earlier: dict[str, torch.Size] = {}
         self._trains = False

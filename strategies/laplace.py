@@ -87,11 +87,6 @@ class Laplace(SharedParameterPenalty):
     Approximation for Neural Networks, ICLR 2018. That their online form keeps one anchor is told
     from memory; the nearest product and the solution in the optimizer's metric are additions.
 
-    Args:
-        **settings: See ``LaplaceSettings``; ``strength`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
 
     Limits:
         A (x) G takes the inputs of a layer and the gradients by its outputs for independent, and of

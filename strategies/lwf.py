@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from itertools import repeat
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from avalanche.models.utils import is_multi_task_module
-from avalanche.training.plugins import SupervisedPlugin
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
@@ -54,7 +54,7 @@ class LwFSettings(StrategySettings):
     )
 
 
-class LwF(SupervisedPlugin):
+class LwF(Configured):
     """Preserve the earlier models' outputs on the new model's data, by distillation (LwF).
 
     Before a new model trains, the network is copied. While it trains, each earlier model k adds a
@@ -85,11 +85,6 @@ class LwF(SupervisedPlugin):
 
     Source: Li and Hoiem, Learning without Forgetting, ECCV 2016, figure 3 and equation 2.
 
-    Args:
-        **settings: See ``LwFSettings``; ``strength`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
 
     Limits:
         All models must take the same kind of inputs. It preserves the earlier models' outputs on
@@ -109,11 +104,11 @@ class LwF(SupervisedPlugin):
         ends_only=True,
         needs=Needs(classes="lwf"),
     )
-    Settings: ClassVar[type[LwFSettings]] = LwFSettings
+    Settings = LwFSettings
+    settings: LwFSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self._classes: dict[int, list[int]] = {}
         self._current: dict[int, set[int]] = {}
         self._before: nn.Module | None = None

@@ -29,11 +29,6 @@ class MIGU(HeldRows):
     Source: Du et al., Unlocking Continual Learning Abilities in Language Models, EMNLP Findings
     2024 (arXiv 2406.17245), and its program, github.com/wenyudu/MIGU.
 
-    Args:
-        **settings: See ``RowSettings``; ``share`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
 
     Limits:
         It chooses by the size of outputs before the activation, whatever they are worth. Biases

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from avalanche.models.utils import is_multi_task_module
@@ -76,9 +76,6 @@ class NStepKL(Posterior):
     with, or follow it; its beta is divided by the batch size and not by N (ours is N / batch size
     times as large); and heads are left out.
 
-    Args:
-        **settings: See ``NStepKLSettings``; ``beta`` is the dial.
-
     Limits:
         As for ``vcl``. The prior is one of the last n posteriors until n others have come, and
         draws what was learned back towards the weights that the network began with: with two models
@@ -95,7 +92,7 @@ class NStepKL(Posterior):
         memory="linear",
         brief={"beta": 0.2},
     )
-    Settings: ClassVar[type[NStepKLSettings]] = NStepKLSettings
+    Settings = NStepKLSettings
     settings: NStepKLSettings
 
     def __init__(self, **settings: Any) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from palimpsest.strategies.base.architectures import Searchable, options_of, searchable
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.settings import Count, Seed, Share, StrategySettings
@@ -72,7 +72,7 @@ class NSASSettings(StrategySettings):
         return self
 
 
-class NSAS(SupervisedPlugin):
+class NSAS(Configured):
     """Train a few diverse architectures of a supernet along with each that is visited (NSAS).
 
     With l the training's own loss, a the visited architecture and A the archive, a step minimises,
@@ -110,11 +110,7 @@ class NSAS(SupervisedPlugin):
     for NAS-Bench-201, and One-Shot Neural Architecture Search: Maximising Diversity to Overcome
     Catastrophic Forgetting, TPAMI 2021.
 
-    Args:
-        **settings: See ``NSASSettings``; ``epsilon`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         archive: The architectures that are trained along.
 
     Limits:
@@ -132,11 +128,11 @@ class NSAS(SupervisedPlugin):
         moves_unused=True,
         searches=True,
     )
-    Settings: ClassVar[type[NSASSettings]] = NSASSettings
+    Settings = NSASSettings
+    settings: NSASSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.archive: list[Architecture] = []
         self._recent: list[Architecture] = []
         self._visited: Architecture = ()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.architectures import edges_of
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import RANK, Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Task
@@ -62,7 +62,7 @@ class OGLSettings(StrategySettings):
         return facts.needing(edges="scope: ops") if self.scope == "ops" else facts
 
 
-class OGL(SupervisedPlugin):
+class OGL(Configured):
     """Change shared parameters only across the directions of earlier models' gradients (OGL).
 
     For each tensor that earlier models used there is an orthonormal basis U (d, q). While a later
@@ -94,11 +94,7 @@ class OGL(SupervisedPlugin):
     Farajtabar et al., Orthogonal Gradient Descent for Continual Learning, AISTATS 2020, the variant
     OGD-GTL.
 
-    Args:
-        **settings: See ``OGLSettings``; ``rank`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         bases: U, of shape (elements, q), by parameter name.
 
     Limits:
@@ -119,11 +115,11 @@ class OGL(SupervisedPlugin):
         memory="linear",
         online=True,
     )
-    Settings: ClassVar[type[OGLSettings]] = OGLSettings
+    Settings = OGLSettings
+    settings: OGLSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.bases: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}
         self._shapes: dict[str, torch.Size] = {}

@@ -55,11 +55,7 @@ class OPCM(Merging):
     too, with a row for each output; alpha = 1 means all directions (where the program finds r = 0);
     and directions with a singular value of 0, which are arbitrary, are left alone.
 
-    Args:
-        **settings: See ``OPCMSettings``; ``alpha`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         sums: D, by name.
         squares: ``||tau_t||^2``, by the number of the model.
 

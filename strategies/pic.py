@@ -59,11 +59,6 @@ class PIC(TaskArithmetic):
     Combination, arXiv 2502.10966, 2025; branches: Hu et al., LoRA: Low-Rank Adaptation of Large
     Language Models, ICLR 2022.
 
-    Args:
-        **settings: See ``PICSettings``; ``scale`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
 
     Limits:
         A reconstruction. Biases and normalisation are those of the first model, and branches learn

@@ -36,9 +36,6 @@ class Replay(Rehearsal):
     Source: Chaudhry et al., On Tiny Episodic Memories in Continual Learning, 2019, algorithms 1 and
     2; Rolnick et al., Experience Replay for Continual Learning, NeurIPS 2019.
 
-    Args:
-        **settings: See ``MemorySettings``; ``memory`` is the dial.
-
     Limits:
         It stores data: a reference for what samples of earlier models are worth, and the report
         says so under the caveats. Few samples are repeated often, and overfitted. The memory counts

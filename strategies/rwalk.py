@@ -62,9 +62,6 @@ class RWalk(SI):
     Source: Chaudhry et al., Riemannian Walk for Incremental Learning, ECCV 2018, equations 6
     to 8; alpha and the steps of a segment from its supplement, the damping from the code.
 
-    Args:
-        **settings: See ``RWalkSettings``; ``strength`` is the dial.
-
     Attributes:
         fisher: The running Fisher information F by parameter name.
         scores: The scores s of all models so far, by parameter name.

@@ -89,11 +89,7 @@ class SMILE(Merging):
     models are always routed, only linear layers have experts, and the ``top_k`` of a softmax over
     the scores count; it is 1 by default, as here, where the largest score is all that matters.
 
-    Args:
-        **settings: See ``SMILESettings``; ``rank`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         factors: ``U_k S_k`` (outputs, k) and ``V_k^T`` (k, inputs) of a model, by name.
         whole: The values that are kept whole of a model, by name.
         gates: With ``experts: routed``, V_g^T (g, inputs) of a model, by name.

@@ -76,11 +76,7 @@ class SPG(MaskedUpdates):
     Learning, ICML 2023, and its program, github.com/UIC-Liu-Lab/spg. The exponent, and the true
     loss of earlier models where all learn the same data, are additions.
 
-    Args:
-        **settings: See ``SPGSettings``; ``strength`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         importances: A, of the parameters' shapes, by name.
 
     Limits:

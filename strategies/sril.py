@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from avalanche.models.utils import is_multi_task_module
@@ -82,11 +82,7 @@ class SRIL(NotesUse):
     Source: Han, Na & Hwang, Selective Regularization for Class-Incremental Learning, ACCV 2024,
     arXiv 2305.05175, abstract.
 
-    Args:
-        **settings: See ``SRILSettings``; ``strength`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         interpolated: The models after which weights were interpolated.
 
     Limits:
@@ -109,11 +105,11 @@ class SRIL(NotesUse):
         ends_only=True,
         needs=Needs(classes="sril"),
     )
-    Settings: ClassVar[type[SRILSettings]] = SRILSettings
+    Settings = SRILSettings
+    settings: SRILSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.interpolated: list[int] = []
         self._earlier: set[str] = set()
         self._labels: set[int] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -42,11 +42,7 @@ class SSNet(SupSup):
     of ACL 2023, section 3, and its program, github.com/prateeky2806/exessnet. There are no separate
     heads in it, and its two phases are counted in epochs.
 
-    Args:
-        **settings: See ``SSNetSettings``; ``density`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         masks: The packed masks of each model that has been trained, by layer.
 
     Limits:
@@ -67,7 +63,7 @@ class SSNet(SupSup):
         needs_its_model=True,
         brief={"mask_steps": 3},
     )
-    Settings: ClassVar[type[SSNetSettings]] = SSNetSettings
+    Settings = SSNetSettings
     settings: SSNetSettings
 
     def __init__(self, **settings: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from avalanche.models import MultiTaskModule
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import DENSITY, Facts
 from palimpsest.strategies.base.hooks import Hooked, Task
 from palimpsest.strategies.base.network import Network, replaced_forward, running_statistics
@@ -110,7 +111,7 @@ class SupSupSettings(StrategySettings):
         return self
 
 
-class SupSup(Hooked):
+class SupSup(Hooked, Configured):
     """Learn a mask for each model over random weights that never change (SupSup).
 
     Nothing of the network is trained. The weight W of each linear and convolutional layer is set to
@@ -139,11 +140,7 @@ class SupSup(Hooked):
     its program, github.com/RAIVNLab/supsup; KKT: Yadav & Bansal, Exclusive Supermask Subnetwork
     Training for Continual Learning, Findings of ACL 2023, and github.com/prateeky2806/exessnet.
 
-    Args:
-        **settings: See ``SupSupSettings``; ``density`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         masks: The packed masks of each model that has been trained, by layer.
         statistics: The running statistics at the end of its training, by name.
         scores: With ``begin``, its scores then, by layer.
@@ -175,11 +172,11 @@ class SupSup(Hooked):
         forgets_nothing=True,
         holds_for_good=True,
     )
-    Settings: ClassVar[type[SupSupSettings]] = SupSupSettings
+    Settings = SupSupSettings
+    settings: SupSupSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.masks: dict[int, dict[str, Tensor]] = {}
         self.statistics: dict[int, dict[str, Tensor]] = {}
         self.scores: dict[int, dict[str, Tensor]] = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from palimpsest.strategies.base.facts import BETA, Facts
@@ -34,9 +32,6 @@ class TDVCL(NStepKL):
 
     Source: as ``n_step_kl``, TD(lambda)-VCL.
 
-    Args:
-        **settings: See ``TDVCLSettings``; ``beta`` is the dial.
-
     Limits:
         As for ``n_step_kl``; with a ``decay`` of 0.5 and two models a third of the divergence is
         from the prior.
@@ -51,7 +46,7 @@ class TDVCL(NStepKL):
         memory="linear",
         brief={"beta": 0.2},
     )
-    Settings: ClassVar[type[TDVCLSettings]] = TDVCLSettings
+    Settings = TDVCLSettings
     settings: TDVCLSettings
 
     def weights(self, count: int) -> list[float]:

@@ -44,11 +44,7 @@ class TIES(Merging):
     section 4.1 and algorithm 1, and its program, github.com/prateeky2806/ties-merging. The program
     gives a sum of exactly 0 the sign of most elements; this follows the paper.
 
-    Args:
-        **settings: See ``TIESSettings``; ``scale`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         scale: The present value of the dial.
         sums: Of the kept positive and negative elements, by the sign and name.
         counts: How many of these there are, by the sign and name.

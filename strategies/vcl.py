@@ -21,9 +21,6 @@ class VCL(Posterior):
     coresets. Theirs has means that begin at those of a trained network, variances that begin at
     1e-6, and draws of each layer's outputs in place of its weights (local reparametrisation).
 
-    Args:
-        **settings: See ``PosteriorSettings``; ``beta`` is the dial.
-
     Limits:
         The divergence holds a mean by its certainty, and so only as well as the variances were
         learned: they need more steps than means. A step is stiff where learning rate * beta / (N *

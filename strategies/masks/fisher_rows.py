@@ -34,11 +34,7 @@ class FisherRowSettings(RowSettings):
 
 
 class FisherRows(HeldRows):
-    """Holds a share of the rows, by the diagonal Fisher information of some model.
-
-    Args:
-        **settings: See the class's ``Settings``; ``share`` is the dial.
-    """
+    """Holds a share of the rows, by the diagonal Fisher information of some model."""
 
     Settings = FisherRowSettings
     settings: FisherRowSettings

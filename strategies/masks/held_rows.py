@@ -35,11 +35,6 @@ class HeldRows(MaskedUpdates):
 
     Subclasses say what each row scores.
 
-    Args:
-        **settings: See the class's ``Settings``; ``share`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
     """
 
     Settings = RowSettings

@@ -49,20 +49,15 @@ class MaskedUpdates(NotesUse):
 
     Subclasses say by how much in ``holds``. Parameters without a gradient are not touched.
 
-    Args:
-        **settings: See the class's ``Settings``.
-
-    Attributes:
-        settings: The checked settings.
     """
 
-    Settings: ClassVar[type[MaskSettings]] = MaskSettings
+    Settings = MaskSettings
+    settings: MaskSettings
     holds_anew: ClassVar[bool] = False
     """Whether what is held is another thing in each step."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self._held: list[tuple[Parameter, Tensor]] = []
         self._before: list[Tensor] = []
 

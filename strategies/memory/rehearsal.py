@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from avalanche.models.utils import avalanche_forward, is_multi_task_module
-from avalanche.training.plugins import SupervisedPlugin
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import trained_outputs
 from palimpsest.strategies.base.settings import Count, Seed, StrategySettings, Whole
@@ -39,7 +39,7 @@ class MemorySettings(StrategySettings):
     seed: Seed = 0
 
 
-class Rehearsal(SupervisedPlugin):
+class Rehearsal(Configured):
     """A plugin with a reservoir of training samples.
 
     A sample is offered each time that a model is trained on it, whole: inputs, target and task
@@ -48,20 +48,16 @@ class Rehearsal(SupervisedPlugin):
     time in another way, with numbers of its own. In a program whose data loader augments, inputs
     are stored as they come, and stay so.
 
-    Args:
-        **settings: See ``MemorySettings``; ``memory`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         memory: The samples. Its rows are ``x`` (inputs, of bytes with their ``mean`` and ``std`` in
             each channel), ``y``, ``label`` (on the CPU), and what a method adds.
     """
 
-    Settings: ClassVar[type[MemorySettings]] = MemorySettings
+    Settings = MemorySettings
+    settings: MemorySettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.memory = Reservoir(self.settings.memory, np.random.default_rng(self.settings.seed))
         self._noise = torch.Generator().manual_seed(self.settings.seed)
 

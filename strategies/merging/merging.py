@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -62,21 +62,17 @@ class Merging(Hooked, NotesUse):
 
     To this a visit of a model is a training like any other: it adds one more task vector.
 
-    Args:
-        **settings: See the class's ``Settings``.
-
     Attributes:
-        settings: The checked settings.
         starts: theta_0, by name.
         own: The trained values of what one model alone has used, by name.
         statistics: The running statistics that each model's training has changed, by name.
     """
 
-    Settings: ClassVar[type[MergeSettings]] = MergeSettings
+    Settings = MergeSettings
+    settings: MergeSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.starts: Values = {}
         self.own: Values = {}
         self.statistics: dict[int, Values] = {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,17 +95,13 @@ class Regularizer(SharedParameterPenalty):
     ``consolidate``. With ``normalise: mean`` every I_i is divided by the mean of all, over all
     elements of the parameters that have one.
 
-    Args:
-        **settings: See the class's ``Settings``; ``strength`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         importances: I by parameter name, for protected parameters that some earlier model used,
             before they are divided by anything.
         anchors: The values they are pulled to, by parameter name.
     """
 
-    Settings: ClassVar[type[RegularizerSettings]] = RegularizerSettings
+    Settings = RegularizerSettings
     settings: RegularizerSettings
 
     def __init__(self, **settings: Any) -> None:

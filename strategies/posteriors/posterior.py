@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence, Sized
 from contextlib import AbstractContextManager
 from itertools import accumulate
 from math import log
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -86,19 +86,15 @@ class Posterior(Hooked, NotesUse):
     normalisation and recurrent layers have no posterior: they are trained as they are, and nothing
     holds them.
 
-    Args:
-        **settings: See the class's ``Settings``; ``beta`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         history: q_1, q_2, ... of each weight and bias, by name.
     """
 
-    Settings: ClassVar[type[PosteriorSettings]] = PosteriorSettings
+    Settings = PosteriorSettings
+    settings: PosteriorSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.history: dict[str, list[Gaussian]] = {}
         self._generator = torch.Generator().manual_seed(self.settings.seed)
         self._scale = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -51,19 +51,15 @@ class ProjectedUpdates(NotesUse):
     The step is projected, not the gradient, so that momentum, weight decay and adaptive optimizers
     do not leave the complement of M. Inputs are those of evaluation mode.
 
-    Args:
-        **settings: See the class's ``Settings``.
-
     Attributes:
-        settings: The checked settings.
         bases: M, of shape (inputs, k), by the name of the layer.
     """
 
-    Settings: ClassVar[type[ProjectionSettings]] = ProjectionSettings
+    Settings = ProjectionSettings
+    settings: ProjectionSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.bases: dict[str, Tensor] = {}
         self._layers: list[Matrix] = []
         self._earlier: set[str] = set()
