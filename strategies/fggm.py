@@ -57,7 +57,6 @@ class FGGM(FisherRows):
 
     Source: Tan et al., Fisher-guided gradient masking, arXiv 2601.18261, as others tell it.
 
-
     Limits:
         A reconstruction, and no protection of what earlier models need: compare it with
         ``freeze_important`` at the same share, and with ``rows: random``, which frees as many rows

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import ENERGY, Facts
 from palimpsest.strategies.base.hooks import Hooked, Task
-from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, fed, matrices
 from palimpsest.strategies.base.settings import Count, Share
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
@@ -116,13 +116,8 @@ class InfLoRA(Hooked, NotesUse):
         super().__init__(**settings)
         self.bases: dict[str, DualBasis] = {}
         self._earlier: dict[str, torch.Size] = {}
-        self._trains = False
         self._fixed: list[Parameter] = []
         self._grown: list[tuple[Parameter, tuple[slice, ...], Tensor]] = []
-
-    def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note that a training begins, for which the model is adapted next."""
-        self._trains = True
 
     def check_network(self, model: nn.Module, task: Task) -> None:
         """Refuse a network that has nothing to wrap."""
@@ -135,8 +130,7 @@ class InfLoRA(Hooked, NotesUse):
             ValueError: There is no layer that it can act on.
         """
         layers = with_branches(model, "InfLoRA")
-        if self._trains:
-            self._trains = False
+        if self.begins_training:
             for own, layer in layers.items():
                 if self.settings.trunk == "fixed" or f"{own.name}.weight" in self._earlier:
                     layer.prepare(index, self.settings.rank)
@@ -199,7 +193,7 @@ class InfLoRA(Hooked, NotesUse):
                 basis = self._basis(own).grown(covariances[own.name], energy)
                 self.bases[own.name] = basis.to(own.layer.weight.dtype)
 
-    def _basis(self, own: Matrix) -> DualBasis:
+    def _basis(self, own: WeightMatrix) -> DualBasis:
         weight = own.layer.weight.detach()
         return self.bases.get(own.name) or DualBasis.of_nothing(weight[0].numel(), weight)
 
@@ -223,7 +217,7 @@ class InfLoRA(Hooked, NotesUse):
         return energy
 
     def _looked(
-        self, strategy: Any, layers: Sequence[Matrix]
+        self, strategy: Any, layers: Sequence[WeightMatrix]
     ) -> tuple[dict[str, Tensor], set[str]]:
         """Return the covariances C of what layers are fed, and the last layer of each label.
 

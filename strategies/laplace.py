@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
-from palimpsest.strategies.base.layer_inputs import Matrix, matrices
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, matrices
 from palimpsest.strategies.base.settings import Count, NonNegative, Positive
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.base.wrapping import in_several_places
@@ -87,7 +87,6 @@ class Laplace(SharedParameterPenalty):
     Approximation for Neural Networks, ICLR 2018. That their online form keeps one anchor is told
     from memory; the nearest product and the solution in the optimizer's metric are additions.
 
-
     Limits:
         A (x) G takes the inputs of a layer and the gradients by its outputs for independent, and of
         a convolution its positions, too; between layers there is nothing. Memory is inputs squared
@@ -121,7 +120,7 @@ class Laplace(SharedParameterPenalty):
         self._quadratics: dict[str, Quadratic] = {}
         self._counts: dict[str, list[float]] = {}
         self._rest: dict[str, Diagonal] = {}
-        self._layers: dict[str, Matrix] = {}
+        self._layers: dict[str, WeightMatrix] = {}
         self._before: dict[str, Tensor] = {}
         self._posterior = Spectra()
         self._diverged: str | None = None
@@ -298,7 +297,7 @@ class Laplace(SharedParameterPenalty):
             known |= self._layers[name].parameters.keys()
         return {n for n, p in self._parameters.items() if p.grad is not None and n in known}
 
-    def _penalised_layers(self, names: Collection[str]) -> list[Matrix]:
+    def _penalised_layers(self, names: Collection[str]) -> list[WeightMatrix]:
         """Return the layers that have curvature and one of some parameters."""
         return [
             layer

@@ -85,7 +85,6 @@ class LwF(Configured):
 
     Source: Li and Hoiem, Learning without Forgetting, ECCV 2016, figure 3 and equation 2.
 
-
     Limits:
         All models must take the same kind of inputs. It preserves the earlier models' outputs on
         the new data: the further these are from the old data, the less that helps. The earlier

@@ -29,7 +29,6 @@ class MIGU(HeldRows):
     Source: Du et al., Unlocking Continual Learning Abilities in Language Models, EMNLP Findings
     2024 (arXiv 2406.17245), and its program, github.com/wenyudu/MIGU.
 
-
     Limits:
         It chooses by the size of outputs before the activation, whatever they are worth. Biases
         stay free, so that also with a share of 1 earlier models change. It acts on linear layers

@@ -59,7 +59,6 @@ class PIC(TaskArithmetic):
     Combination, arXiv 2502.10966, 2025; branches: Hu et al., LoRA: Low-Rank Adaptation of Large
     Language Models, ICLR 2022.
 
-
     Limits:
         A reconstruction. Biases and normalisation are those of the first model, and branches learn
         less than whole weights. On the turned images of ``task_arithmetic`` (rank 8) accuracy has
@@ -85,12 +84,7 @@ class PIC(TaskArithmetic):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._trains = False
         self._fixed: list[Parameter] = []
-
-    def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note that a training begins, for which the model is adapted next."""
-        self._trains = True
 
     def check_network(self, model: nn.Module, task: Task) -> None:
         """Refuse a network that has nothing to wrap."""
@@ -103,9 +97,8 @@ class PIC(TaskArithmetic):
             ValueError: There is no layer that it can act on.
         """
         layers = with_branches(model, "PIC")
-        if not self._trains:
+        if not self.begins_training:
             return
-        self._trains = False
         for place, (own, layer) in enumerate(layers.items()):
             if self.settings.start == "initial" or self._is_known(f"{own.name}.weight", index):
                 generator = seeded(self.settings.seed, index, place)

@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, linear
 
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
-from palimpsest.strategies.base.layer_inputs import Matrix, matrices
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, matrices
 from palimpsest.strategies.base.network import replaced_forward
 from palimpsest.strategies.base.settings import Count, Whole
 from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values, fill, placed
@@ -176,7 +176,9 @@ class SMILE(Merging):
         models = sorted(self.gates)
         found = {i: {n: v - start[n] for n, v in self.merged(i).items()} for i in models}
 
-        def call(own: Matrix, _: nn.Module, forward: Callable[..., Tensor], x: Tensor) -> Tensor:
+        def call(
+            own: WeightMatrix, _: nn.Module, forward: Callable[..., Tensor], x: Tensor
+        ) -> Tensor:
             name = weight_of(own)
             gates = {i: self.gates[i][name] for i in models if name in self.gates[i]}
             chosen = torch.stack([score(own, x, gate) for gate in gates.values()]).argmax(dim=0)
@@ -197,7 +199,7 @@ class SMILE(Merging):
             yield
 
 
-def weight_of(own: Matrix) -> str:
+def weight_of(own: WeightMatrix) -> str:
     """Return the name of a layer's weight."""
     return next(iter(own.parameters))
 
@@ -211,7 +213,7 @@ def factored(difference: Tensor) -> tuple[Tensor, Tensor]:
     return (left[:, :count] * values[:count]).to(dtype), right[:count].to(dtype)
 
 
-def score(own: Matrix, x: Tensor, gate: Tensor) -> Tensor:
+def score(own: WeightMatrix, x: Tensor, gate: Tensor) -> Tensor:
     """Return ``||V_g^T x||`` for each vector of a linear layer, or each sample of a convolution.
 
     Args:
@@ -227,7 +229,7 @@ def score(own: Matrix, x: Tensor, gate: Tensor) -> Tensor:
     return _lengths(applied(own, x, directions).flatten(1))
 
 
-def applied(own: Matrix, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def applied(own: WeightMatrix, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return the outputs of a layer with another weight and bias."""
     if isinstance(own.layer, nn.Linear):
         return linear(x, weight, bias)

@@ -83,7 +83,7 @@ class SSNet(SupSup):
 
     def adapt(self, model: nn.Module, index: int) -> None:
         """Wrap the layers, and begin the scores of a model that is to train."""
-        if self._trains:
+        if self.begins_training:
             self._steps, self._held = 0, {}
         super().adapt(model, index)
         self._free_weights(masked_layers(model))

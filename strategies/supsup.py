@@ -184,13 +184,8 @@ class SupSup(Hooked, Configured):
         self.begins_as: list[int] = []
         self.inferred: dict[int, dict[int, int]] = {}
         self._labels: dict[int, int] = {}
-        self._trains = False
         self._learning: int | None = None
         self._used: set[str] = set()
-
-    def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note that a training begins, for which the model is adapted next."""
-        self._trains = True
 
     def after_train_dataset_adaptation(
         self, strategy: Any, *arguments: Any, **keywords: Any
@@ -230,8 +225,7 @@ class SupSup(Hooked, Configured):
         for name, parameter in model.named_parameters():
             if ".scores." not in f".{name}":
                 parameter.requires_grad_(False)
-        if self._trains:
-            self._trains = False
+        if self.begins_training:
             self._learning, self._used = index, set()
             for place, layer in enumerate(layers.values()):
                 layer.begin(index, seeded(self.settings.seed, index, place))

@@ -20,6 +20,15 @@ def fit_to_grown(values: dict[str, Tensor], parameters: Mapping[str, Tensor]) ->
         values[name] = fitted(values[name], parameters[name].shape)
 
 
+def extended(old: Tensor, now: Tensor) -> Tensor:
+    """Return an old value of a parameter that has grown: what is new has its present value."""
+    if old.shape == now.shape:
+        return old
+    found = now.detach().clone()
+    found[tuple(map(slice, old.shape))] = old
+    return found
+
+
 def fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
     """Return a tensor cropped to a shape, or padded with zeros: Avalanche's heads grow."""
     if tensor.shape == shape:

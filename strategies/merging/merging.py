@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.grown import extended
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.network import running_statistics
 from palimpsest.strategies.base.settings import StrategySettings
@@ -236,6 +237,4 @@ def _grown(name: str, value: Tensor, now: Tensor) -> Tensor:
             f"{name} has the shape {tuple(now.shape)}, and {tuple(value.shape)} when an earlier "
             "model used it; models that are merged need parameters of the same shapes"
         )
-    grown = now.clone()
-    grown[tuple(map(slice, value.shape))] = value
-    return grown
+    return extended(value, now)

@@ -12,19 +12,21 @@ their intersection is what the models share. A parameter without a gradient is n
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.grown import fitted
+from palimpsest.strategies.base.architectures import edges_of
+from palimpsest.strategies.base.grown import extended, fitted
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.penalty import optimizer_metric
 from palimpsest.strategies.penalty.optimizer_metric import Denominators
-from palimpsest.strategies.penalty.protected import protected
 from palimpsest.strategies.penalty.quadratic import (
     add_gradient_,
     mean_importance,
@@ -35,6 +37,9 @@ from palimpsest.strategies.penalty.quadratic import (
 )
 from palimpsest.strategies.penalty.settings import RegularizerSettings
 from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty
+
+_SHOWN = 4
+"""So many names an error quotes."""
 
 
 @dataclass
@@ -262,9 +267,38 @@ class Regularizer(SharedParameterPenalty):
     def _fit_to_grown(self, name: str) -> None:
         """Extend importance (by 0) and anchor to a parameter that has grown, such as a head."""
         parameter = self._parameters.get(name)
-        if parameter is None or parameter.shape == self.importances[name].shape:
-            return
-        anchor = parameter.detach().clone()
-        anchor[tuple(slice(0, size) for size in self.anchors[name].shape)] = self.anchors[name]
-        self.anchors[name] = anchor
-        self.importances[name] = fitted(self.importances[name], parameter.shape)
+        if parameter is not None:
+            self.anchors[name] = extended(self.anchors[name], parameter)
+            self.importances[name] = fitted(self.importances[name], parameter.shape)
+
+
+def protected(model: nn.Module, protect: str | Sequence[str]) -> frozenset[str]:
+    """Return the names of the parameters that may have importance.
+
+    Args:
+        model: What is trained.
+        protect: ``all``, ``edges`` (see ``strategies.base.architectures.HasEdges``), or patterns of
+            names with the wildcards ``*``, ``?`` and ``[...]``.
+
+    Raises:
+        ValueError: A pattern matches no parameter, or the model does not tell its edges.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    if protect == "all":
+        return frozenset(names)
+    if protect == "edges":
+        return edges_of(model, "protect: edges")
+    assert not isinstance(protect, str)
+    return frozenset(name for pattern in protect for name in _matching(pattern, names))
+
+
+def _matching(pattern: str, names: Collection[str]) -> list[str]:
+    found = [name for name in names if fnmatchcase(name, pattern)]
+    if not found:
+        some = ", ".join(list(names)[:_SHOWN])
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        raise ValueError(
+            f"protect: the pattern {pattern!r} matches no parameter of the model, which has "
+            f"{some}{more}; wildcards are *, ? and [...]"
+        )
+    return found

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, fed, matrices
 from palimpsest.strategies.base.settings import Count, Seed, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
@@ -61,9 +61,9 @@ class ProjectedUpdates(NotesUse):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.bases: dict[str, Tensor] = {}
-        self._layers: list[Matrix] = []
+        self._layers: list[WeightMatrix] = []
         self._earlier: set[str] = set()
-        self._moving: list[tuple[Matrix, list[Tensor]]] = []
+        self._moving: list[tuple[WeightMatrix, list[Tensor]]] = []
         self._fixed: list[Parameter] = []
         self._before: list[list[Tensor]] = []
         self._before_fixed: list[Tensor] = []
@@ -160,11 +160,11 @@ class ProjectedUpdates(NotesUse):
                 projected |= names
         self._fixed = [self._parameters[name] for name in own - projected]
 
-    def _leaves(self, layer: Matrix) -> bool:
+    def _leaves(self, layer: WeightMatrix) -> bool:
         """Whether a layer has a basis, and one that leaves a direction: else it is held fixed."""
         return layer.name in self.bases and self.bases[layer.name].shape[1] < layer.width
 
-    def _inputs(self, strategy: Any, layers: list[Matrix]) -> list[Tensor | None]:
+    def _inputs(self, strategy: Any, layers: list[WeightMatrix]) -> list[Tensor | None]:
         """Return what the weights of layers multiply, (vectors, inputs), for some samples."""
         generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
         x, _, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
@@ -180,7 +180,9 @@ class ProjectedUpdates(NotesUse):
         ]
 
 
-def _vectors(layer: Matrix, inputs: list[Tensor], most: int, generator: torch.Generator) -> Tensor:
+def _vectors(
+    layer: WeightMatrix, inputs: list[Tensor], most: int, generator: torch.Generator
+) -> Tensor:
     """Return the vectors of inputs of a layer, (vectors, inputs); of more, as many as allowed."""
     counts = [layer.count(each) for each in inputs]
     if sum(counts) <= most:
