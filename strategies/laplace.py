@@ -14,9 +14,9 @@ from torch.nn import Parameter
 from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.layer_inputs import WeightMatrix, matrices
 from palimpsest.strategies.base.settings import Count, NonNegative, Positive
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.base.wrapping import in_several_places
-from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, mean_over_labels
+from palimpsest.strategies.curvature.fisher import draw, fisher_of_samples
 from palimpsest.strategies.curvature.kronecker import Quadratic
 from palimpsest.strategies.curvature.kronecker_factors import LaplaceEstimator, factors_of_labels
 from palimpsest.strategies.curvature.kronecker_products import Product, nearest
@@ -186,9 +186,8 @@ class Laplace(SharedParameterPenalty):
             return
         for name, slope in self._slopes(penalised).items():
             parameter = self._parameters[name]
-            (gradient,) = dense_gradients([parameter])
-            gradient.add_(slope, alpha=self.settings.strength)
-            keep_sparse_([parameter], [gradient])
+            with changing_gradients([parameter]) as (gradient,):
+                gradient.add_(slope, alpha=self.settings.strength)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -276,19 +275,11 @@ class Laplace(SharedParameterPenalty):
         )
         names = {n for layer in layers if layer.name in products for n in layer.parameters}
         rest = {name: p for name, p in used.items() if name not in names}
-
-        def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
-            return diagonal_fisher(
-                strategy.model,
-                rest,
-                x[own].to(strategy.device),
-                y[own].to(strategy.device),
-                estimator=settings.fisher,
-                task_label=label,
-                generator=generator,
-            )
-
-        return products, mean_over_labels(rest, labels, of_label) if rest else {}
+        if not rest:
+            return products, {}
+        return products, fisher_of_samples(
+            strategy, rest, x, y, labels, estimator=settings.fisher, generator=generator
+        )
 
     def _penalised(self) -> set[str]:
         """Return the names of the parameters that this step shares with earlier models."""

@@ -21,7 +21,7 @@ from palimpsest.strategies.base.network import (
     requiring_gradients,
 )
 from palimpsest.strategies.base.settings import Count, Seed, StrategySettings, Whole
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.sparse import changing_gradients, dense_gradients
 from palimpsest.strategies.curvature.fisher import draw
 
 
@@ -171,9 +171,8 @@ class OGL(Configured):
             parameter = self._parameters.get(name)
             if parameter is not None and parameter.grad is not None:
                 self._before[name] = parameter.detach().clone()
-                gradients = dense_gradients([parameter])
-                gradients[0].copy_(_across(basis, gradients[0]))
-                keep_sparse_([parameter], gradients)
+                with changing_gradients([parameter]) as (gradient,):
+                    gradient.copy_(_across(basis, gradient))
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from avalanche.models.utils import is_multi_task_module
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.likelihood import as_trained
 from palimpsest.strategies.base.settings import Count, Positive, PositiveShare
-from palimpsest.strategies.curvature.fisher import diagonal_fisher, mean_over_labels
+from palimpsest.strategies.curvature.fisher import fisher_of_samples
 from palimpsest.strategies.si import SI, SISettings
 
 
@@ -141,7 +140,8 @@ class RWalk(SI):
         """Update Fisher information and scores of the trained parameters; start a new segment."""
         parameters = {name: self._parameters[name] for name in self._path}
         with as_trained(strategy):
-            found = self._fisher_of_batch(strategy.model, parameters)
+            assert self._batch is not None  # there was a step
+            found = fisher_of_samples(strategy, parameters, *self._batch, estimator="empirical")
         for name, of_batch in found.items():
             parameter, start, path = parameters[name], self._start[name], self._path[name]
             fisher = torch.lerp(self.fisher.get(name, of_batch), of_batch, self.settings.alpha)
@@ -152,19 +152,6 @@ class RWalk(SI):
             start.copy_(parameter)
             path.zero_()
         self._steps = 0
-
-    def _fisher_of_batch(
-        self, model: nn.Module, parameters: Mapping[str, Parameter]
-    ) -> dict[str, Tensor]:
-        assert self._batch is not None  # there was a step
-        x, y, labels = self._batch
-
-        def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
-            return diagonal_fisher(
-                model, parameters, x[own], y[own], estimator="empirical", task_label=label
-            )
-
-        return mean_over_labels(parameters, labels, of_label)
 
 
 def _samples(strategy: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -22,7 +22,7 @@ from palimpsest.strategies.base.network import (
     replaced_forward,
 )
 from palimpsest.strategies.base.settings import Count, NonNegative, Positive
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
 from palimpsest.strategies.penalty import optimizer_metric
@@ -189,9 +189,9 @@ class WPLSchur(SharedParameterPenalty):
             names = self._penalised()
             penalty = self._penalty(strategy.model, names, [1.0] * len(names))
             if penalty:
-                gradients = dense_gradients(penalty.parameters)
-                torch._foreach_add_(gradients, penalty.gradient(), alpha=self.settings.strength)
-                keep_sparse_(penalty.parameters, gradients)
+                with changing_gradients(penalty.parameters) as gradients:
+                    own = penalty.gradient()
+                    torch._foreach_add_(gradients, own, alpha=self.settings.strength)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:

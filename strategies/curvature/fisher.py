@@ -197,7 +197,42 @@ def fisher_of_training(
         Non-negative tensors of the parameters' shapes, by name.
     """
     generator = torch.Generator().manual_seed(seed)
-    x, y, labels = draw(strategy.adapted_dataset, samples, generator)
+    return fisher_of_samples(
+        strategy,
+        parameters,
+        *draw(strategy.adapted_dataset, samples, generator),
+        estimator=estimator,
+        generator=generator,
+        batch=batch,
+    )
+
+
+def fisher_of_samples(
+    strategy: Any,
+    parameters: Mapping[str, Tensor],
+    x: Tensor,
+    y: Tensor,
+    labels: Tensor,
+    *,
+    estimator: Estimator,
+    generator: torch.Generator | None = None,
+    batch: int = 128,
+) -> dict[str, Tensor]:
+    """Estimate the Fisher information of an Avalanche strategy's models, each on its samples.
+
+    Args:
+        strategy: Has the network, and the device that it is on.
+        parameters: The parameters to estimate for, by name.
+        x: Inputs (N, ...).
+        y: True labels (N,).
+        labels: Task labels (N,).
+        estimator: See ``diagonal_fisher``, as for the others.
+        generator: Draws labels.
+        batch: Samples of a mini-batch.
+
+    Returns:
+        The mean over all samples, by name.
+    """
 
     def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
         return diagonal_fisher(

@@ -25,7 +25,7 @@ from torch.optim import SGD
 from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.settings import StrategySettings
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.base.used_parameters import NotesUse
 
 
@@ -117,10 +117,9 @@ class MaskedUpdates(NotesUse):
             ]
         if self.settings.scales == "gradient":
             parameters = [parameter for parameter, _ in self._held]
-            gradients = dense_gradients(parameters)
-            for gradient, (_parameter, hold) in zip(gradients, self._held, strict=True):
-                gradient.mul_(1 - hold)
-            keep_sparse_(parameters, gradients)
+            with changing_gradients(parameters) as gradients:
+                for gradient, (_parameter, hold) in zip(gradients, self._held, strict=True):
+                    gradient.mul_(1 - hold)
         else:
             self._before = [parameter.detach().clone() for parameter, _ in self._held]
 

@@ -87,11 +87,7 @@ class FisherPenalty(Regularizer):
         if not (self.settings.online and self.gathers):
             return
         self._batches += 1
-        own = {
-            name: self._parameters[name]
-            for name in self._parameters
-            if name in self._protected and self._parameters[name].grad is not None
-        }
+        own = self.trained()
         for name in own.keys() - self._squares.keys():
             self._squares[name] = torch.zeros_like(own[name])
         if own:

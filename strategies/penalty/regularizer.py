@@ -24,7 +24,7 @@ from torch.nn import Parameter
 from palimpsest.strategies.base.architectures import edges_of
 from palimpsest.strategies.base.grown import extended, fitted
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.penalty import optimizer_metric
 from palimpsest.strategies.penalty.optimizer_metric import Denominators
 from palimpsest.strategies.penalty.quadratic import (
@@ -177,6 +177,11 @@ class Regularizer(SharedParameterPenalty):
         """Whether the training under way counts for importances, and is not before the start."""
         return self.models_seen >= self.settings.start
 
+    def trained(self) -> dict[str, Parameter]:
+        """Return the protected parameters that have a gradient in this step, by name."""
+        own = self._parameters.items()
+        return {n: p for n, p in own if n in self._protected and p.grad is not None}
+
     def check_network(self, model: nn.Module, task: Task) -> None:
         """Refuse another loss, or patterns of ``protect`` that match nothing."""
         super().check_network(model, task)
@@ -211,10 +216,9 @@ class Regularizer(SharedParameterPenalty):
         self.note_gradients()
         if self.settings.application == "gradient" and self._acts:
             for block in self._blocks_now(strategy.optimizer):
-                gradients = dense_gradients(block.parameters)
                 own = (block.parameters, block.anchors, block.importances)
-                add_gradient_(gradients, *own, self._strength)
-                keep_sparse_(block.parameters, gradients)
+                with changing_gradients(block.parameters) as gradients:
+                    add_gradient_(gradients, *own, self._strength)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
