@@ -1,7 +1,5 @@
 """Bayesian adaptive moment regularization."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Self

@@ -1,7 +1,5 @@
 """Dark experience replay."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

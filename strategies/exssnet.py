@@ -1,7 +1,5 @@
 """Supermasks whose weights are trained exclusively (ExSSNet)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from palimpsest.strategies.base.facts import DENSITY, Facts

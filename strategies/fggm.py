@@ -1,7 +1,5 @@
 """Fisher-guided gradient masking."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 

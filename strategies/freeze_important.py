@@ -1,7 +1,5 @@
 """Freezing the rows that mattered most to earlier models."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

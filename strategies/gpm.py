@@ -1,7 +1,5 @@
 """Gradient projection memory."""
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Interference-free low-rank adaptation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence, Sized
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The online Laplace approximation with Kronecker-factored curvature."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Learning without forgetting."""
 
-from __future__ import annotations
-
 import copy
 from collections import defaultdict
 from itertools import repeat

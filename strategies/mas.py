@@ -1,7 +1,5 @@
 """Memory aware synapses."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """n-step KL regularization."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """Novelty search for architecture search with shared weights."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, Self
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Orthogonal gradient learning."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

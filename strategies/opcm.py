@@ -1,7 +1,5 @@
 """Orthogonal projection-based continual merging."""
 
-from __future__ import annotations
-
 from math import fsum, sqrt
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Parameter isolation and combination."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Experience replay."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

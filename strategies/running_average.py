@@ -1,7 +1,5 @@
 """The running average of weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn

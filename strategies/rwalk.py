@@ -1,7 +1,5 @@
 """Riemannian walk."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Low-rank differences of shared weights, one for each model (SMILE)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Soft-masking of parameter-level gradient flow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """Selective regularization: distillation of shared features where it helps the new model, too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial

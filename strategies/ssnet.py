@@ -1,7 +1,5 @@
 """Supermasks whose weights are trained, shared with earlier models (SSNet)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Task arithmetic."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Temporal-difference variational continual learning."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from palimpsest.strategies.base.facts import BETA, Facts

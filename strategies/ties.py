@@ -1,7 +1,5 @@
 """TIES merging: trim, elect a sign, and merge what has it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

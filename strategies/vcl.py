@@ -1,7 +1,5 @@
 """Variational continual learning."""
 
-from __future__ import annotations
-
 from palimpsest.strategies.base.facts import BETA, Facts
 from palimpsest.strategies.posteriors.posterior import Posterior
 

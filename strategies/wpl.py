@@ -1,7 +1,5 @@
 """The weight plasticity loss."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, Self
 
 import torch

@@ -1,7 +1,5 @@
 """The weight plasticity loss as its authors' program computes it."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

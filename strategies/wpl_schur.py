@@ -1,7 +1,5 @@
 """The weight plasticity loss as it was derived, with the full quadratic."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A plugin that has settings: what all methods with a constructor of their own derive from."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from avalanche.training.plugins import SupervisedPlugin

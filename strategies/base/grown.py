@@ -1,7 +1,5 @@
 """Values of parameters that have grown since, as Avalanche's heads do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

@@ -22,8 +22,6 @@ without hooks are plain plugins, and nothing here is called for them. ``turn``, 
 ``sampled`` and ``check_network`` are called by the harness alone, of any plugin that has them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass

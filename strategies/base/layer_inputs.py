@@ -5,8 +5,6 @@ input, or a patch of a convolution's. Where the vector ends with a 1, weight and
 one matrix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What methods that treat outputs as logits need of the training's loss."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

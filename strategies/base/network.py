@@ -1,7 +1,5 @@
 """A classifier in evaluation: a function of samples, whose layers can be inspected."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager

@@ -1,7 +1,5 @@
 """The settings of every strategy, and numbers that they are made of."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -1,7 +1,5 @@
 """Handles sparse gradients, as of ``nn.Embedding(sparse=True)``, together with dense ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 

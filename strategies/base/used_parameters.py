@@ -5,8 +5,6 @@ those that had one while an earlier model trained were used by that one; the int
 the models share.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 

@@ -19,8 +19,6 @@ This module combines what the others compute:
 * ``per_sample/layers.py`` has the squares in closed form for layers of known kinds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 

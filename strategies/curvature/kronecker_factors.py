@@ -17,8 +17,6 @@ convolution layers, ICML 2016, section 3 ("KFAC expand" in later programs). On a
 they are those of the library curvlinops (3.0.1, type-2 Fisher, expand) to rounding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal

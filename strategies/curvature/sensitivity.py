@@ -11,8 +11,6 @@ multiplies one vector a_n per sample, with gradient g_n by its output, the sum o
 All other parameters are handled sample by sample, see ``per_sample/sums.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """What strategies have in common that choose rows by their Fisher information."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What strategies have in common that hold rows of shared parameters."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from typing import Any, Literal

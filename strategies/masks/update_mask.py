@@ -10,8 +10,6 @@ which is theta' for h = 0 and theta for h = 1, bit for bit. Published methods sc
 instead, which is the same behind plain SGD without weight decay; it can be asked for.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal

@@ -1,7 +1,5 @@
 """What methods have in common that train on stored samples of earlier models."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -6,8 +6,6 @@ scaled. Afterwards the branch is folded into W, by the same arithmetic, so that 
 convolution's inputs are the patches that it multiplies.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import torch

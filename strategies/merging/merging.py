@@ -1,7 +1,5 @@
 """The common mechanism of strategies that merge models trained apart."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

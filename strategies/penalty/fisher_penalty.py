@@ -1,7 +1,5 @@
 """What penalties have in common whose importance is the diagonal Fisher information."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, Literal
 

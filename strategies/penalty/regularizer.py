@@ -9,8 +9,6 @@ step are used by the current model, those with an importance were used by an ear
 their intersection is what the models share. A parameter without a gradient is never touched.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The settings of penalties on shared parameters."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator

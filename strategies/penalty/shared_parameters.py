@@ -1,7 +1,5 @@
 """What every penalty on shared parameters has: settings, steps and a value."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Any
 

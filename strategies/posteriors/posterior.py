@@ -1,7 +1,5 @@
 """The common mechanism of strategies that learn a posterior over the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence, Sized
 from contextlib import AbstractContextManager
 from itertools import accumulate

@@ -1,7 +1,5 @@
 """Projection of updates: steps that leave some directions of a layer's inputs alone."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Any
 

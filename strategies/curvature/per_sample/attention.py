@@ -6,8 +6,6 @@ positions. ``torch``'s own layer does not expose them. What is between them is t
 with identities in the place of the projections.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

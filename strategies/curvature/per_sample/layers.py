@@ -18,8 +18,6 @@ computations, 2015 (linear layers); Rochette et al., Efficient per-example gradi
 in convolutional neural networks, 2019.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any

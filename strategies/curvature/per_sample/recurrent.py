@@ -9,8 +9,6 @@ sum_t (d/du_t) x_t^T and that by W_hh is sum_t (d/dv_t) h_(t-1)^T. ``torch``'s o
 expose u and v. The equations are those of the documentation of ``nn.RNN``, ``nn.LSTM``, ``nn.GRU``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -16,8 +16,6 @@ running statistics, the network has no gradients of single samples, and an error
 ``batch_mates.py``.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

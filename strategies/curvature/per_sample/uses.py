@@ -12,8 +12,6 @@ again, by another layer that shares them or by a function, shows in the autograd
 parameter that is not in the graph, the notes account for all gradients.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
