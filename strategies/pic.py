@@ -18,7 +18,7 @@ from palimpsest.strategies.merging.low_rank import BranchedLayer, branched, with
 from palimpsest.strategies.task_arithmetic import TaskArithmetic, TaskArithmeticSettings
 
 _SAMPLES = 32
-"""So many of a model's samples show which layer is its last."""
+"""How many of a model's samples show which layer is its last."""
 
 
 class PICSettings(TaskArithmeticSettings):

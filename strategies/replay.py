@@ -9,7 +9,7 @@ from palimpsest.strategies.memory.rehearsal import Rehearsal, joined, task_label
 
 
 class Replay(Rehearsal):
-    """Train on stored samples of all models beside each batch of the current one (ER).
+    """Train on stored samples of all models along with each batch of the current one (ER).
 
     Every step draws M samples from the memory, adds them to the batch of N samples, and minimises
     the training's own loss l on both::

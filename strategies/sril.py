@@ -28,7 +28,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Of logits and classes, a mean over samples."""
 
 _BLOCK = 256
-"""So many samples are looked at at a time."""
+"""Samples of one pass."""
 
 
 class SRILSettings(StrategySettings):

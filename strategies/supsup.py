@@ -56,7 +56,7 @@ class SupSupSettings(StrategySettings):
         "masks.",
     )
     infer_from: Count | None = Field(
-        None, description="So many samples of a batch decide for all of it; null: all."
+        None, description="How many samples of a batch decide for all of it. null: all."
     )
     begin: Literal["random", "knn_best", "knn_all"] = Field(
         "random",
@@ -260,7 +260,7 @@ class SupSup(Hooked, Configured):
         self.masks[index] = {name: ends[name] for name in ends if name in self._used}
 
     def ended(self, model: nn.Module, index: int) -> None:
-        """Keep what there is to keep of a trained model beside its masks."""
+        """Keep a trained model's statistics and, with ``begin``, its scores."""
         self.statistics[index] = copied(running_statistics(model))
         if self.settings.begin != "random":
             layers = self.used(model).items()

@@ -276,7 +276,7 @@ def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, 
     Args:
         dataset: An Avalanche dataset, used with its evaluation transforms (no augmentation).
             If it has ``samples`` or ``tensors`` (inputs, targets, task labels), these are indexed
-            at once; ``samples`` may be stored otherwise than as a tensor.
+            at once; ``samples`` may have another form than a tensor.
         count: How many; all if the dataset has fewer.
         generator: The only source of randomness, on the CPU.
 

@@ -1,4 +1,4 @@
-"""What strategies have in common that choose rows by their Fisher information."""
+"""Common parts of strategies that choose rows by their Fisher information."""
 
 from collections.abc import Mapping
 from typing import Any

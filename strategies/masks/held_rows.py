@@ -1,4 +1,4 @@
-"""What strategies have in common that hold rows of shared parameters."""
+"""Common parts of strategies that hold rows of shared parameters."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping

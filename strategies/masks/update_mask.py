@@ -61,7 +61,7 @@ class MaskedUpdates(NotesUse):
 
     @abstractmethod
     def holds(self, used: Mapping[str, Parameter]) -> dict[str, Tensor]:
-        """Return by how much parameters are held in the training under way.
+        """Return by how much parameters are held in this training.
 
         Args:
             used: Those that have a gradient now. It is asked again whenever these change, and in

@@ -1,4 +1,4 @@
-"""What methods have in common that train on stored samples of earlier models."""
+"""Common parts of methods that train on stored samples of earlier models."""
 
 from collections import Counter
 from typing import Any

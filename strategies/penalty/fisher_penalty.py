@@ -1,4 +1,4 @@
-"""What penalties have in common whose importance is the diagonal Fisher information."""
+"""Common parts of penalties whose importance is the diagonal Fisher information."""
 
 from dataclasses import replace
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What the Laplace approximation keeps of curvature, beside the quadratics of layers."""
+"""What the Laplace approximation keeps besides the quadratics of layers."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from palimpsest.strategies.penalty.settings import RegularizerSettings
 from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty
 
 _SHOWN = 4
-"""So many names an error quotes."""
+"""How many names an error quotes."""
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Regularizer(SharedParameterPenalty):
 
     @property
     def _acts(self) -> bool:
-        """Whether there is any strength in the training under way."""
+        """Whether the penalty has any strength in this training."""
         return self.settings.strength > 0 and self._strength > 0
 
     def forget(self) -> None:
@@ -172,7 +172,7 @@ class Regularizer(SharedParameterPenalty):
 
     @property
     def gathers(self) -> bool:
-        """Whether the training under way counts for importances, and is not before the start."""
+        """Whether this training counts for importances: ``start`` is over."""
         return self.models_seen >= self.settings.start
 
     def trained(self) -> dict[str, Parameter]:

@@ -31,8 +31,8 @@ class ProjectionSettings(InputSettings):
 
     vectors: Count = Field(
         4096,
-        description="So many vectors of a layer's inputs are looked at, at most, drawn from those "
-        "of the samples. A convolution has one for each sample and position.",
+        description="Largest number of vectors of a layer's inputs, drawn from those of the "
+        "samples. A convolution has one for each sample and position.",
     )
 
 
