@@ -1,21 +1,20 @@
 """Bayesian adaptive moment regularization."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.likelihood import trained_outputs
-from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
+from palimpsest.strategies.base.settings import Count, NonNegative, Positive, Seed, StrategySettings
 from palimpsest.strategies.base.sparse import dense_gradients
 from palimpsest.strategies.posteriors.gaussian import require_variances, unsound
 
@@ -35,12 +34,8 @@ class BAdamSettings(StrategySettings):
         description="Standard deviation that each parameter begins with. The smaller, the less "
         "noise, the shorter the first steps (eta * sigma^2), and the less certainty adds to it.",
     )
-    draws: int = Field(
-        10,
-        ge=1,
-        le=10**4,
-        strict=True,
-        description="K: weights that are drawn for each batch, with a pass each.",
+    draws: Count = Field(
+        10, le=10**4, description="K: weights that are drawn for each batch, with a pass each."
     )
     evidence: Positive = Field(
         1.0,
@@ -60,7 +55,7 @@ class BAdamSettings(StrategySettings):
         description="What begins anew with each training. 'moments': both moments and their count, "
         "as gradients change abruptly. 'never': nothing (the paper). Deviations never do.",
     )
-    seed: int = Field(0, ge=0, description="Seeds the weights that are drawn. A suite sets it.")
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_moments(self) -> Self:
@@ -70,7 +65,7 @@ class BAdamSettings(StrategySettings):
         return self
 
 
-class BAdam(Hooked):
+class BAdam(Hooked, Configured):
     """Learn a standard deviation of each parameter; what is certain moves little (BAdam).
 
     Each parameter has a mean mu and a standard deviation sigma. For each batch of B samples, K
@@ -106,11 +101,7 @@ class BAdam(Hooked):
     Zeno, Golan, Hoffer & Soudry, Task Agnostic Continual Learning Using Online Variational Bayes,
     2018.
 
-    Args:
-        **settings: See ``BAdamSettings``; ``eta`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         deviations: sigma of each parameter at the end of the latest training, by name.
 
     Limits:
@@ -133,11 +124,11 @@ class BAdam(Hooked):
         dial=Dial("eta", "etas", lowest=0),
         brief={"eta": 1.0, "draws": 4},
     )
-    Settings: ClassVar[type[BAdamSettings]] = BAdamSettings
+    Settings = BAdamSettings
+    settings: BAdamSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.deviations: dict[str, Tensor] = {}
         self._diverged: str | None = None
         self._moments: dict[str, tuple[Tensor, Tensor, int]] = {}

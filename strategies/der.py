@@ -1,16 +1,14 @@
 """Dark experience replay."""
 
-from __future__ import annotations
-
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from palimpsest.strategies.base.facts import MEMORY, Facts
+from palimpsest.strategies.base.facts import MEMORY, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, loss_of, require_cross_entropy
 from palimpsest.strategies.base.settings import NonNegative
@@ -31,11 +29,6 @@ class DERSettings(MemorySettings):
         description="Weight of the cross-entropy of stored samples. The authors take 0.5 or 1. 0 "
         "is DER, without labels.",
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "der"
 
 
 class DER(Rehearsal):
@@ -67,9 +60,6 @@ class DER(Rehearsal):
     Source: Buzzega et al., Dark Experience for General Continual Learning: a Strong, Simple
     Baseline, NeurIPS 2020, equation 6 and algorithm 2.
 
-    Args:
-        **settings: See ``DERSettings``; ``memory`` is the dial.
-
     Limits:
         As for ``replay``; with its two passes more a step takes up to 5 times as long. Logits that
         were stored early in a training are those of a bad model, and hold it back: with few steps
@@ -85,8 +75,9 @@ class DER(Rehearsal):
         stores=True,
         moves_unused=True,
         needs_its_model=True,
+        needs=Needs(classes="der"),
     )
-    Settings: ClassVar[type[DERSettings]] = DERSettings
+    Settings = DERSettings
     settings: DERSettings
 
     def check_network(self, model: nn.Module, task: Task) -> None:

@@ -1,13 +1,12 @@
 """Elastic weight consolidation."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.settings import Share
 from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty, FisherSettings
 from palimpsest.strategies.penalty.quadratic import merge
 
@@ -20,10 +19,8 @@ class EWCSettings(FisherSettings):
         description="'per_model': one Fisher information and anchor per model (Kirkpatrick et al. "
         "2017). 'online': one running sum, anchored at the latest weights (Schwarz et al. 2018).",
     )
-    decay: float = Field(
+    decay: Share = Field(
         1.0,
-        ge=0,
-        le=1,
         description="gamma of the online form: the factor of the old sum when a model is added.",
     )
 

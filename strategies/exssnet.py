@@ -1,7 +1,5 @@
 """Supermasks whose weights are trained exclusively (ExSSNet)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from palimpsest.strategies.base.facts import DENSITY, Facts
@@ -18,9 +16,6 @@ class ExSSNet(SSNet):
 
     Source: Yadav & Bansal, Exclusive Supermask Subnetwork Training for Continual Learning, Findings
     of ACL 2023, section 3.2, and its program, github.com/prateeky2806/exessnet.
-
-    Args:
-        **settings: See ``SSNetSettings``; ``density`` is the dial.
 
     Limits:
         Those of ``supsup``. Of independent masks of density 0.5 the tenth model has 0.1 % of the

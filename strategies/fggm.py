@@ -1,7 +1,5 @@
 """Fisher-guided gradient masking."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -33,15 +31,10 @@ class FGGMSettings(FisherRowSettings):
                 raise ValueError(f"{name} has no effect with rows: random: remove it")
         return self
 
-    @property
-    def needs_classes(self) -> str | None:
-        """The setting ``fisher``, where rows are chosen by it."""
-        return None if self.rows == "random" else super().needs_classes
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The setting ``fisher``, where rows are chosen by it."""
-        return None if self.rows == "random" else super().needs_single_samples
+    def facts(self, facts: Facts) -> Facts:
+        """Drop what the Fisher information needs, where rows are drawn."""
+        facts = super().facts(facts)
+        return facts.needing(classes=None, single_samples=None) if self.rows == "random" else facts
 
 
 class FGGM(FisherRows):
@@ -61,12 +54,6 @@ class FGGM(FisherRows):
     0.3 of the rows; here 0.7 is held.
 
     Source: Tan et al., Fisher-guided gradient masking, arXiv 2601.18261, as others tell it.
-
-    Args:
-        **settings: See ``FGGMSettings``; ``share`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
 
     Limits:
         A reconstruction, and no protection of what earlier models need: compare it with

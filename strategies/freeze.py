@@ -1,7 +1,5 @@
 """Freezing: the limit of every penalty."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Freezing the rows that mattered most to earlier models."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,11 +24,7 @@ class FreezeImportant(FisherRows):
 
     There is no publication: it is the control of Fisher-guided masks.
 
-    Args:
-        **settings: See ``FisherRowSettings``; ``share`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         importances: ``sum_k F_k``, of the parameters' shapes, by name.
 
     Limits:

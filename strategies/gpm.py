@@ -1,12 +1,11 @@
 """Gradient projection memory."""
 
-from __future__ import annotations
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from palimpsest.strategies.base.facts import ENERGY, Facts
+from palimpsest.strategies.base.settings import Share
 from palimpsest.strategies.projections.projection import ProjectedUpdates, ProjectionSettings
 
 _ROUNDING = 1e-12
@@ -15,10 +14,8 @@ _ROUNDING = 1e-12
 class GPMSettings(ProjectionSettings):
     """Settings of gradient projection memory."""
 
-    energy: float = Field(
+    energy: Share = Field(
         0.97,
-        ge=0,
-        le=1,
         description="Share of the energy of each layer's inputs that the kept directions have. 0 "
         "is fine-tuning; 1 keeps all inputs that were seen.",
     )
@@ -41,11 +38,7 @@ class GPM(ProjectedUpdates):
     an addition, and so is the projection of the step in place of the gradient. Other than in the
     authors' program, M has the energy also after the first model (one direction more).
 
-    Args:
-        **settings: See ``GPMSettings``; ``energy`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         bases: M, of shape (inputs, k), by the name of the layer.
 
     Limits:

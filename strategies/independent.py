@@ -1,7 +1,5 @@
 """Independent training: the upper reference, nothing is shared."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager

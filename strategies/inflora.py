@@ -1,11 +1,9 @@
 """Interference-free low-rank adaptation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence, Sized
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -14,7 +12,8 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import ENERGY, Facts
 from palimpsest.strategies.base.hooks import Hooked, Task
-from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, fed, matrices
+from palimpsest.strategies.base.settings import Count, Share
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.merging.low_rank import branched, with_branches
@@ -27,10 +26,8 @@ _BATCH = 32
 class InfLoRASettings(InputSettings):
     """Settings of interference-free low-rank adaptation."""
 
-    energy: float = Field(
+    energy: Share = Field(
         0.95,
-        ge=0,
-        le=1,
         description="Share of the energy of each layer's inputs that the kept directions have; it "
         "counts squares of the covariance's singular values. 0 keeps nothing, 1 all inputs that "
         "were seen.",
@@ -40,19 +37,15 @@ class InfLoRASettings(InputSettings):
         description="Whether the energy rises with each model on the way to 1, as published; where "
         "it is known how many there are.",
     )
-    rank: int = Field(10, ge=1, strict=True, description="Rank of a branch, at most.")
+    rank: Count = Field(10, description="Rank of a branch, at most.")
     trunk: Literal["trained", "fixed"] = Field(
         "trained",
         description="The weights that branches are beside. 'trained': as the first model that "
         "uses them leaves them. 'fixed': as the network begins, for pre-trained ones; the first "
         "model trains branches, too, and whole only its last layer, the head.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        le=1000,
-        strict=True,
-        description="Training samples of a model that covariances are taken of.",
+    samples: Count = Field(
+        1000, le=1000, description="Training samples of a model that covariances are taken of."
     )
 
 
@@ -89,11 +82,7 @@ class InfLoRA(Hooked, NotesUse):
     vectors of the inputs without their kept part (the paper's form, as others tell it); and
     branches are folded into W.
 
-    Args:
-        **settings: See ``InfLoRASettings``; ``energy`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         bases: M, by the name of the layer.
 
     Limits:
@@ -118,20 +107,15 @@ class InfLoRA(Hooked, NotesUse):
         memory="linear",
         holds_for_good=True,
     )
-    Settings: ClassVar[type[InfLoRASettings]] = InfLoRASettings
+    Settings = InfLoRASettings
+    settings: InfLoRASettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.bases: dict[str, DualBasis] = {}
         self._earlier: dict[str, torch.Size] = {}
-        self._trains = False
         self._fixed: list[Parameter] = []
         self._grown: list[tuple[Parameter, tuple[slice, ...], Tensor]] = []
-
-    def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note that a training begins, for which the model is adapted next."""
-        self._trains = True
 
     def check_network(self, model: nn.Module, task: Task) -> None:
         """Refuse a network that has nothing to wrap."""
@@ -144,8 +128,7 @@ class InfLoRA(Hooked, NotesUse):
             ValueError: There is no layer that it can act on.
         """
         layers = with_branches(model, "InfLoRA")
-        if self._trains:
-            self._trains = False
+        if self.begins_training:
             for own, layer in layers.items():
                 if self.settings.trunk == "fixed" or f"{own.name}.weight" in self._earlier:
                     layer.prepare(index, self.settings.rank)
@@ -208,7 +191,7 @@ class InfLoRA(Hooked, NotesUse):
                 basis = self._basis(own).grown(covariances[own.name], energy)
                 self.bases[own.name] = basis.to(own.layer.weight.dtype)
 
-    def _basis(self, own: Matrix) -> DualBasis:
+    def _basis(self, own: WeightMatrix) -> DualBasis:
         weight = own.layer.weight.detach()
         return self.bases.get(own.name) or DualBasis.of_nothing(weight[0].numel(), weight)
 
@@ -232,7 +215,7 @@ class InfLoRA(Hooked, NotesUse):
         return energy
 
     def _looked(
-        self, strategy: Any, layers: Sequence[Matrix]
+        self, strategy: Any, layers: Sequence[WeightMatrix]
     ) -> tuple[dict[str, Tensor], set[str]]:
         """Return the covariances C of what layers are fed, and the last layer of each label.
 

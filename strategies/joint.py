@@ -1,7 +1,5 @@
 """Joint training: all models at once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from avalanche.benchmarks.utils import concat_datasets

@@ -1,7 +1,5 @@
 """The plain L2 anchor."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The online Laplace approximation with Kronecker-factored curvature."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -11,12 +9,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
-from palimpsest.strategies.base.layer_inputs import Matrix, matrices
-from palimpsest.strategies.base.settings import NonNegative, Positive
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, matrices
+from palimpsest.strategies.base.settings import Count, NonNegative, Positive
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.base.wrapping import in_several_places
-from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, mean_over_labels
+from palimpsest.strategies.curvature.fisher import draw, fisher_of_samples
 from palimpsest.strategies.curvature.kronecker import Quadratic
 from palimpsest.strategies.curvature.kronecker_factors import LaplaceEstimator, factors_of_labels
 from palimpsest.strategies.curvature.kronecker_products import Product, nearest
@@ -48,11 +46,8 @@ class LaplaceSettings(PenaltySettings):
         description="'exact': expectation over all classes under the model. 'monte_carlo': one "
         "label per sample, drawn from the model. 'empirical': the true labels.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the Fisher information is averaged over.",
+    samples: Count = Field(
+        1000, description="Training samples that the Fisher information is averaged over."
     )
     prior_precision: Positive = Field(
         1000.0,
@@ -60,16 +55,6 @@ class LaplaceSettings(PenaltySettings):
         "sampled from; 1000 is about that of initial weights behind some hundred inputs. No effect "
         "on training.",
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "laplace"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The method itself."""
-        return "laplace"
 
 
 class Laplace(SharedParameterPenalty):
@@ -100,12 +85,6 @@ class Laplace(SharedParameterPenalty):
     Approximation for Neural Networks, ICLR 2018. That their online form keeps one anchor is told
     from memory; the nearest product and the solution in the optimizer's metric are additions.
 
-    Args:
-        **settings: See ``LaplaceSettings``; ``strength`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
-
     Limits:
         A (x) G takes the inputs of a layer and the gradients by its outputs for independent, and of
         a convolution its positions, too; between layers there is nothing. Memory is inputs squared
@@ -128,6 +107,7 @@ class Laplace(SharedParameterPenalty):
         dial=STRENGTH,
         memory="linear",
         ends_only=True,
+        needs=Needs(classes="laplace", single_samples="laplace"),
     )
     Settings = LaplaceSettings
     settings: LaplaceSettings
@@ -138,7 +118,7 @@ class Laplace(SharedParameterPenalty):
         self._quadratics: dict[str, Quadratic] = {}
         self._counts: dict[str, list[float]] = {}
         self._rest: dict[str, Diagonal] = {}
-        self._layers: dict[str, Matrix] = {}
+        self._layers: dict[str, WeightMatrix] = {}
         self._before: dict[str, Tensor] = {}
         self._posterior = Spectra()
         self._diverged: str | None = None
@@ -204,9 +184,8 @@ class Laplace(SharedParameterPenalty):
             return
         for name, slope in self._slopes(penalised).items():
             parameter = self._parameters[name]
-            (gradient,) = dense_gradients([parameter])
-            gradient.add_(slope, alpha=self.settings.strength)
-            keep_sparse_([parameter], [gradient])
+            with changing_gradients([parameter]) as (gradient,):
+                gradient.add_(slope, alpha=self.settings.strength)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -294,19 +273,11 @@ class Laplace(SharedParameterPenalty):
         )
         names = {n for layer in layers if layer.name in products for n in layer.parameters}
         rest = {name: p for name, p in used.items() if name not in names}
-
-        def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
-            return diagonal_fisher(
-                strategy.model,
-                rest,
-                x[own].to(strategy.device),
-                y[own].to(strategy.device),
-                estimator=settings.fisher,
-                task_label=label,
-                generator=generator,
-            )
-
-        return products, mean_over_labels(rest, labels, of_label) if rest else {}
+        if not rest:
+            return products, {}
+        return products, fisher_of_samples(
+            strategy, rest, x, y, labels, estimator=settings.fisher, generator=generator
+        )
 
     def _penalised(self) -> set[str]:
         """Return the names of the parameters that this step shares with earlier models."""
@@ -315,7 +286,7 @@ class Laplace(SharedParameterPenalty):
             known |= self._layers[name].parameters.keys()
         return {n for n, p in self._parameters.items() if p.grad is not None and n in known}
 
-    def _penalised_layers(self, names: Collection[str]) -> list[Matrix]:
+    def _penalised_layers(self, names: Collection[str]) -> list[WeightMatrix]:
         """Return the layers that have curvature and one of some parameters."""
         return [
             layer

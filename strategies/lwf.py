@@ -1,20 +1,18 @@
 """Learning without forgetting."""
 
-from __future__ import annotations
-
 import copy
 from collections import defaultdict
 from itertools import repeat
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from avalanche.models.utils import is_multi_task_module
-from avalanche.training.plugins import SupervisedPlugin
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.configured import Configured
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
 from palimpsest.strategies.base.network import evaluation_mode, outputs_of_each, recurrent_kernels
@@ -53,13 +51,8 @@ class LwFSettings(StrategySettings):
         "how many outputs are compared, as in the program of van de Ven & Tolias until May 2019.",
     )
 
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "lwf"
 
-
-class LwF(SupervisedPlugin):
+class LwF(Configured):
     """Preserve the earlier models' outputs on the new model's data, by distillation (LwF).
 
     Before a new model trains, the network is copied. While it trains, each earlier model k adds a
@@ -90,12 +83,6 @@ class LwF(SupervisedPlugin):
 
     Source: Li and Hoiem, Learning without Forgetting, ECCV 2016, figure 3 and equation 2.
 
-    Args:
-        **settings: See ``LwFSettings``; ``strength`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
-
     Limits:
         All models must take the same kind of inputs. It preserves the earlier models' outputs on
         the new data: the further these are from the old data, the less that helps. The earlier
@@ -112,12 +99,13 @@ class LwF(SupervisedPlugin):
         moves_unused=True,
         needs_its_model=True,
         ends_only=True,
+        needs=Needs(classes="lwf"),
     )
-    Settings: ClassVar[type[LwFSettings]] = LwFSettings
+    Settings = LwFSettings
+    settings: LwFSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self._classes: dict[int, list[int]] = {}
         self._current: dict[int, set[int]] = {}
         self._before: nn.Module | None = None

@@ -1,7 +1,5 @@
 """Memory aware synapses."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -9,7 +7,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
+from palimpsest.strategies.base.settings import Count
 from palimpsest.strategies.curvature.fisher import draw, mean_over_labels
 from palimpsest.strategies.curvature.sensitivity import output_sensitivity
 from palimpsest.strategies.penalty.regularizer import Regularizer
@@ -19,22 +18,9 @@ from palimpsest.strategies.penalty.settings import RegularizerSettings
 class MASSettings(RegularizerSettings):
     """Settings of memory aware synapses."""
 
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the sensitivity of the outputs is averaged over.",
+    samples: Count = Field(
+        1000, description="Training samples that the sensitivity of the outputs is averaged over."
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "mas"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The method itself."""
-        return "mas"
 
 
 class MAS(Regularizer):
@@ -65,6 +51,7 @@ class MAS(Regularizer):
         dial=STRENGTH,
         color="#de8f05",
         ends_only=True,
+        needs=Needs(classes="mas", single_samples="mas"),
     )
     Settings = MASSettings
     settings: MASSettings

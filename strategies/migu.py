@@ -1,7 +1,5 @@
 """Magnitude-based gradient updating."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,12 +26,6 @@ class MIGU(HeldRows):
 
     Source: Du et al., Unlocking Continual Learning Abilities in Language Models, EMNLP Findings
     2024 (arXiv 2406.17245), and its program, github.com/wenyudu/MIGU.
-
-    Args:
-        **settings: See ``RowSettings``; ``share`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
 
     Limits:
         It chooses by the size of outputs before the activation, whatever they are worth. Biases

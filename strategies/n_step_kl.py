@@ -1,10 +1,8 @@
 """n-step KL regularization."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from avalanche.models.utils import is_multi_task_module
@@ -15,6 +13,7 @@ from torch.nn import Parameter
 from palimpsest.strategies.base.facts import BETA, Facts
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_of
+from palimpsest.strategies.base.settings import Count, Whole
 from palimpsest.strategies.memory.rehearsal import Rehearsal, outputs_for, task_labels
 from palimpsest.strategies.memory.reservoir import Rows
 from palimpsest.strategies.posteriors.posterior import Posterior, PosteriorSettings
@@ -23,26 +22,18 @@ from palimpsest.strategies.posteriors.posterior import Posterior, PosteriorSetti
 class NStepKLSettings(PosteriorSettings):
     """Settings of n-step KL regularization."""
 
-    posteriors: int = Field(
-        4,
-        ge=1,
-        le=1000,
-        strict=True,
-        description="n: divergences are those from the last n posteriors. 1 is vcl.",
+    posteriors: Count = Field(
+        4, le=1000, description="n: divergences are those from the last n posteriors. 1 is vcl."
     )
-    memory: int = Field(
+    memory: Whole = Field(
         0,
-        ge=0,
         le=10**9,
-        strict=True,
         description="Samples in a memory, of the last n models together, for the likelihoods of "
         "earlier models' data. 0: none, a pure regularizer.",
     )
-    memory_batch: int | None = Field(
+    memory_batch: Count | None = Field(
         None,
-        ge=1,
         le=10**9,
-        strict=True,
         description="Samples drawn from the memory at a time, all where it has fewer. null: as "
         "many as a training batch has.",
     )
@@ -83,9 +74,6 @@ class NStepKL(Posterior):
     with, or follow it; its beta is divided by the batch size and not by N (ours is N / batch size
     times as large); and heads are left out.
 
-    Args:
-        **settings: See ``NStepKLSettings``; ``beta`` is the dial.
-
     Limits:
         As for ``vcl``. The prior is one of the last n posteriors until n others have come, and
         draws what was learned back towards the weights that the network began with: with two models
@@ -102,7 +90,7 @@ class NStepKL(Posterior):
         memory="linear",
         brief={"beta": 0.2},
     )
-    Settings: ClassVar[type[NStepKLSettings]] = NStepKLSettings
+    Settings = NStepKLSettings
     settings: NStepKLSettings
 
     def __init__(self, **settings: Any) -> None:

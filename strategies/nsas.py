@@ -1,19 +1,17 @@
 """Novelty search for architecture search with shared weights."""
 
-from __future__ import annotations
-
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from palimpsest.strategies.base.architectures import Searchable, options_of, searchable
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.base.settings import StrategySettings
+from palimpsest.strategies.base.settings import Count, Seed, Share, StrategySettings
 
 Architecture = tuple[int, ...]
 
@@ -21,42 +19,28 @@ Architecture = tuple[int, ...]
 class NSASSettings(StrategySettings):
     """Settings of novelty search for architecture search."""
 
-    epsilon: float = Field(
+    epsilon: Share = Field(
         0.5,
-        ge=0,
-        le=1,
         description="Weight of the archive's mean loss; that of the visited architecture has the "
         "rest. 0 is fine-tuning.",
     )
-    archive: int = Field(
-        8, ge=1, le=10**6, strict=True, description="M: architectures in the archive."
+    archive: Count = Field(8, le=10**6, description="M: architectures in the archive.")
+    recent: Count = Field(
+        50, le=10**6, description="C: latest architectures among which a replacement is looked for."
     )
-    recent: int = Field(
-        50,
-        ge=1,
-        le=10**6,
-        strict=True,
-        description="C: latest architectures among which a replacement is looked for.",
-    )
-    candidates: int = Field(
+    candidates: Count = Field(
         10,
-        ge=1,
         le=10**6,
-        strict=True,
         description="R: random architectures of which the most novel fills a free place.",
     )
-    neighbours: int = Field(
+    neighbours: Count = Field(
         10,
-        ge=1,
         le=10**6,
-        strict=True,
         description="k: novelty is the mean distance from so many nearest in the archive.",
     )
-    constraints: int | None = Field(
+    constraints: Count | None = Field(
         None,
-        ge=1,
         le=10**6,
-        strict=True,
         description="Architectures of the archive that are trained along in a step, different "
         "ones drawn at random. null: all of them, a pass each.",
     )
@@ -76,9 +60,7 @@ class NSASSettings(StrategySettings):
         description="'constant': the loss of these is a number without a gradient, as in the "
         "published demo. What is left is training with 1 - epsilon times the gradient.",
     )
-    seed: int = Field(
-        0, ge=0, description="Seeds the architectures that are drawn. A suite sets it."
-    )
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_an_archive(self) -> Self:
@@ -88,7 +70,7 @@ class NSASSettings(StrategySettings):
         return self
 
 
-class NSAS(SupervisedPlugin):
+class NSAS(Configured):
     """Train a few diverse architectures of a supernet along with each that is visited (NSAS).
 
     With l the training's own loss, a the visited architecture and A the archive, a step minimises,
@@ -126,11 +108,7 @@ class NSAS(SupervisedPlugin):
     for NAS-Bench-201, and One-Shot Neural Architecture Search: Maximising Diversity to Overcome
     Catastrophic Forgetting, TPAMI 2021.
 
-    Args:
-        **settings: See ``NSASSettings``; ``epsilon`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         archive: The architectures that are trained along.
 
     Limits:
@@ -148,11 +126,11 @@ class NSAS(SupervisedPlugin):
         moves_unused=True,
         searches=True,
     )
-    Settings: ClassVar[type[NSASSettings]] = NSASSettings
+    Settings = NSASSettings
+    settings: NSASSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.archive: list[Architecture] = []
         self._recent: list[Architecture] = []
         self._visited: Architecture = ()

@@ -1,16 +1,14 @@
 """Orthogonal gradient learning."""
 
-from __future__ import annotations
-
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.architectures import edges_of
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import RANK, Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.hooks import Task
@@ -20,19 +18,17 @@ from palimpsest.strategies.base.network import (
     evaluation_mode,
     requiring_gradients,
 )
-from palimpsest.strategies.base.settings import StrategySettings
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.settings import Count, Seed, StrategySettings, Whole
+from palimpsest.strategies.base.sparse import changing_gradients, dense_gradients
 from palimpsest.strategies.curvature.fisher import draw
 
 
 class OGLSettings(StrategySettings):
     """Settings of orthogonal gradient learning."""
 
-    rank: int = Field(
+    rank: Whole = Field(
         20,
-        ge=0,
         le=10**6,
-        strict=True,
         description="q_max: directions kept of each tensor, at most half its elements. 0 is "
         "fine-tuning.",
     )
@@ -47,12 +43,8 @@ class OGLSettings(StrategySettings):
         "class's logit, of each of some samples (orthogonal gradient descent), which protects the "
         "outputs to first order. 'loss': the mean one of its training (the paper).",
     )
-    samples: int = Field(
-        20,
-        ge=1,
-        le=10**6,
-        strict=True,
-        description="Training samples of a model whose logits have a direction each.",
+    samples: Count = Field(
+        20, le=10**6, description="Training samples of a model whose logits have a direction each."
     )
     threshold: float = Field(
         0.01,
@@ -61,15 +53,14 @@ class OGLSettings(StrategySettings):
         description="tau: directions whose singular value is at most that share of the largest "
         "one of their tensor are dropped.",
     )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+    seed: Seed = 0
 
-    @property
-    def needs_edges(self) -> str | None:
-        """The setting ``scope``, where it says so."""
-        return "scope: ops" if self.scope == "ops" else None
+    def facts(self, facts: Facts) -> Facts:
+        """Add that ``scope: ops`` needs edges."""
+        return facts.needing(edges="scope: ops") if self.scope == "ops" else facts
 
 
-class OGL(SupervisedPlugin):
+class OGL(Configured):
     """Change shared parameters only across the directions of earlier models' gradients (OGL).
 
     For each tensor that earlier models used there is an orthonormal basis U (d, q). While a later
@@ -101,11 +92,7 @@ class OGL(SupervisedPlugin):
     Farajtabar et al., Orthogonal Gradient Descent for Continual Learning, AISTATS 2020, the variant
     OGD-GTL.
 
-    Args:
-        **settings: See ``OGLSettings``; ``rank`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         bases: U, of shape (elements, q), by parameter name.
 
     Limits:
@@ -126,11 +113,11 @@ class OGL(SupervisedPlugin):
         memory="linear",
         online=True,
     )
-    Settings: ClassVar[type[OGLSettings]] = OGLSettings
+    Settings = OGLSettings
+    settings: OGLSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.bases: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}
         self._shapes: dict[str, torch.Size] = {}
@@ -182,9 +169,8 @@ class OGL(SupervisedPlugin):
             parameter = self._parameters.get(name)
             if parameter is not None and parameter.grad is not None:
                 self._before[name] = parameter.detach().clone()
-                gradients = dense_gradients([parameter])
-                gradients[0].copy_(_across(basis, gradients[0]))
-                keep_sparse_([parameter], gradients)
+                with changing_gradients([parameter]) as (gradient,):
+                    gradient.copy_(_across(basis, gradient))
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:

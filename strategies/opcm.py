@@ -1,7 +1,5 @@
 """Orthogonal projection-based continual merging."""
 
-from __future__ import annotations
-
 from math import fsum, sqrt
 from typing import Any
 
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.layer_inputs import matrices
+from palimpsest.strategies.base.settings import Share
 from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values
 from palimpsest.strategies.task_arithmetic import add
 
@@ -19,10 +18,8 @@ from palimpsest.strategies.task_arithmetic import add
 class OPCMSettings(MergeSettings):
     """Settings of orthogonal projection-based continual merging."""
 
-    alpha: float = Field(
+    alpha: Share = Field(
         0.5,
-        ge=0,
-        le=1,
         description="Share of the sum of singular values of what is merged so far whose "
         "directions a new task vector is projected away from. 0: only from each pair of "
         "directions by itself; 1: from all.",
@@ -56,11 +53,7 @@ class OPCM(Merging):
     too, with a row for each output; alpha = 1 means all directions (where the program finds r = 0);
     and directions with a singular value of 0, which are arbitrary, are left alone.
 
-    Args:
-        **settings: See ``OPCMSettings``; ``alpha`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         sums: D, by name.
         squares: ``||tau_t||^2``, by the number of the model.
 

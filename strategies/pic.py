@@ -1,7 +1,5 @@
 """Parameter isolation and combination."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -14,28 +12,25 @@ from palimpsest.strategies.base.facts import SCALE, Facts
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.layer_inputs import fed, matrices
 from palimpsest.strategies.base.seeded import seeded
-from palimpsest.strategies.base.settings import Positive
+from palimpsest.strategies.base.settings import Count, Positive, Seed
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.merging.low_rank import BranchedLayer, branched, with_branches
 from palimpsest.strategies.task_arithmetic import TaskArithmetic, TaskArithmeticSettings
 
 _SAMPLES = 32
-"""So many of a model's samples show which layer is its last."""
+"""How many of a model's samples show which layer is its last."""
 
 
 class PICSettings(TaskArithmeticSettings):
     """Settings of parameter isolation and combination."""
 
-    rank: int = Field(
-        4,
-        ge=1,
-        strict=True,
-        description="r: rank of a branch; at most the smaller side of the layer's weight.",
+    rank: Count = Field(
+        4, description="r: rank of a branch; at most the smaller side of the layer's weight."
     )
     alpha: Positive = Field(
         8.0, description="The product of a branch's factors is multiplied by alpha / rank."
     )
-    seed: int = Field(0, ge=0, description="Seeds first factors of branches. A suite sets it.")
+    seed: Seed = 0
 
 
 class PIC(TaskArithmetic):
@@ -62,12 +57,6 @@ class PIC(TaskArithmetic):
     Combination, arXiv 2502.10966, 2025; branches: Hu et al., LoRA: Low-Rank Adaptation of Large
     Language Models, ICLR 2022.
 
-    Args:
-        **settings: See ``PICSettings``; ``scale`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
-
     Limits:
         A reconstruction. Biases and normalisation are those of the first model, and branches learn
         less than whole weights. On the turned images of ``task_arithmetic`` (rank 8) accuracy has
@@ -93,12 +82,7 @@ class PIC(TaskArithmetic):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._trains = False
         self._fixed: list[Parameter] = []
-
-    def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note that a training begins, for which the model is adapted next."""
-        self._trains = True
 
     def check_network(self, model: nn.Module, task: Task) -> None:
         """Refuse a network that has nothing to wrap."""
@@ -111,9 +95,8 @@ class PIC(TaskArithmetic):
             ValueError: There is no layer that it can act on.
         """
         layers = with_branches(model, "PIC")
-        if not self._trains:
+        if not self.begins_training:
             return
-        self._trains = False
         for place, (own, layer) in enumerate(layers.items()):
             if self.settings.start == "initial" or self._is_known(f"{own.name}.weight", index):
                 generator = seeded(self.settings.seed, index, place)

@@ -1,7 +1,5 @@
 """Experience replay."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -11,7 +9,7 @@ from palimpsest.strategies.memory.rehearsal import Rehearsal, joined, task_label
 
 
 class Replay(Rehearsal):
-    """Train on stored samples of all models beside each batch of the current one (ER).
+    """Train on stored samples of all models along with each batch of the current one (ER).
 
     Every step draws M samples from the memory, adds them to the batch of N samples, and minimises
     the training's own loss l on both::
@@ -35,9 +33,6 @@ class Replay(Rehearsal):
 
     Source: Chaudhry et al., On Tiny Episodic Memories in Continual Learning, 2019, algorithms 1 and
     2; Rolnick et al., Experience Replay for Continual Learning, NeurIPS 2019.
-
-    Args:
-        **settings: See ``MemorySettings``; ``memory`` is the dial.
 
     Limits:
         It stores data: a reference for what samples of earlier models are worth, and the report

@@ -1,7 +1,5 @@
 """The running average of weights."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn
@@ -23,11 +21,7 @@ class RunningAverage(Merging):
     Source: the baseline of Tang et al., Merging Models on the Fly Without Retraining, NeurIPS 2025,
     and of its program, github.com/tanganke/opcm.
 
-    Args:
-        **settings: See ``MergeSettings``; there is no dial.
-
     Attributes:
-        settings: The checked settings.
         displacements: ``theta_m - theta_0``, by name.
         counts: How many trainings each mean is of, by name.
 

@@ -1,38 +1,31 @@
 """Riemannian walk."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from avalanche.models.utils import is_multi_task_module
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.likelihood import as_trained
-from palimpsest.strategies.base.settings import Positive
-from palimpsest.strategies.curvature.fisher import diagonal_fisher, mean_over_labels
+from palimpsest.strategies.base.settings import Count, Positive, PositiveShare
+from palimpsest.strategies.curvature.fisher import fisher_of_samples
 from palimpsest.strategies.si import SI, SISettings
 
 
 class RWalkSettings(SISettings):
     """Settings of Riemannian walk."""
 
-    every: int = Field(
+    every: Count = Field(
         10,
-        ge=1,
-        strict=True,
         description="Delta t: steps of a segment. At its end the running Fisher information and "
         "the scores are updated. The paper takes 10 on MNIST and 50 on CIFAR.",
     )
-    alpha: float = Field(
+    alpha: PositiveShare = Field(
         0.9,
-        gt=0,
-        le=1,
         description="Weight of the latest batch in the running Fisher information, "
         "F <- alpha F_batch + (1-alpha) F. The smaller, the longer it averages.",
     )
@@ -40,16 +33,6 @@ class RWalkSettings(SISettings):
         1e-3,
         description="epsilon, added to the divergence that the loss decrease is divided by.",
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "rwalk"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The method itself."""
-        return "rwalk"
 
 
 class RWalk(SI):
@@ -76,9 +59,6 @@ class RWalk(SI):
     Source: Chaudhry et al., Riemannian Walk for Incremental Learning, ECCV 2018, equations 6
     to 8; alpha and the steps of a segment from its supplement, the damping from the code.
 
-    Args:
-        **settings: See ``RWalkSettings``; ``strength`` is the dial.
-
     Attributes:
         fisher: The running Fisher information F by parameter name.
         scores: The scores s of all models so far, by parameter name.
@@ -96,6 +76,7 @@ class RWalk(SI):
         dial=STRENGTH,
         color="#ca9161",
         online=True,
+        needs=Needs(classes="rwalk", single_samples="rwalk"),
     )
     Settings = RWalkSettings
     settings: RWalkSettings
@@ -157,7 +138,8 @@ class RWalk(SI):
         """Update Fisher information and scores of the trained parameters; start a new segment."""
         parameters = {name: self._parameters[name] for name in self._path}
         with as_trained(strategy):
-            found = self._fisher_of_batch(strategy.model, parameters)
+            assert self._batch is not None  # there was a step
+            found = fisher_of_samples(strategy, parameters, *self._batch, estimator="empirical")
         for name, of_batch in found.items():
             parameter, start, path = parameters[name], self._start[name], self._path[name]
             fisher = torch.lerp(self.fisher.get(name, of_batch), of_batch, self.settings.alpha)
@@ -168,19 +150,6 @@ class RWalk(SI):
             start.copy_(parameter)
             path.zero_()
         self._steps = 0
-
-    def _fisher_of_batch(
-        self, model: nn.Module, parameters: Mapping[str, Parameter]
-    ) -> dict[str, Tensor]:
-        assert self._batch is not None  # there was a step
-        x, y, labels = self._batch
-
-        def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
-            return diagonal_fisher(
-                model, parameters, x[own], y[own], estimator="empirical", task_label=label
-            )
-
-        return mean_over_labels(parameters, labels, of_label)
 
 
 def _samples(strategy: Any) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,7 +1,5 @@
 """Synaptic intelligence."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

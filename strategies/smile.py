@@ -1,7 +1,5 @@
 """Low-rank differences of shared weights, one for each model (SMILE)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -15,8 +13,9 @@ from torch.nn.functional import conv2d, linear
 
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
-from palimpsest.strategies.base.layer_inputs import Matrix, matrices
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, matrices
 from palimpsest.strategies.base.network import replaced_forward
+from palimpsest.strategies.base.settings import Count, Whole
 from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values, fill, placed
 
 
@@ -29,11 +28,9 @@ class SMILESettings(MergeSettings):
         "the first model that used it, whose difference is then 0. 'initial': as the network was "
         "built, which has to be pre-trained.",
     )
-    rank: int = Field(
+    rank: Whole = Field(
         16,
-        ge=0,
         le=10**6,
-        strict=True,
         description="k: rank of the difference that is kept of each shared weight of a model. "
         "Where it is no less to keep than the weight, the weight itself is kept. 0: biases and the "
         "like alone.",
@@ -44,10 +41,8 @@ class SMILESettings(MergeSettings):
         "evaluated. 'routed': in each layer those whose directions the input has most of; biases "
         "go with them, and what belongs to no such layer is as at the start.",
     )
-    gate: int = Field(
+    gate: Count = Field(
         1,
-        ge=1,
-        strict=True,
         description="k_gate: how many directions of an expert the router looks at. No effect where "
         "the model is given.",
     )
@@ -92,11 +87,7 @@ class SMILE(Merging):
     models are always routed, only linear layers have experts, and the ``top_k`` of a softmax over
     the scores count; it is 1 by default, as here, where the largest score is all that matters.
 
-    Args:
-        **settings: See ``SMILESettings``; ``rank`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         factors: ``U_k S_k`` (outputs, k) and ``V_k^T`` (k, inputs) of a model, by name.
         whole: The values that are kept whole of a model, by name.
         gates: With ``experts: routed``, V_g^T (g, inputs) of a model, by name.
@@ -183,7 +174,9 @@ class SMILE(Merging):
         models = sorted(self.gates)
         found = {i: {n: v - start[n] for n, v in self.merged(i).items()} for i in models}
 
-        def call(own: Matrix, _: nn.Module, forward: Callable[..., Tensor], x: Tensor) -> Tensor:
+        def call(
+            own: WeightMatrix, _: nn.Module, forward: Callable[..., Tensor], x: Tensor
+        ) -> Tensor:
             name = weight_of(own)
             gates = {i: self.gates[i][name] for i in models if name in self.gates[i]}
             chosen = torch.stack([score(own, x, gate) for gate in gates.values()]).argmax(dim=0)
@@ -204,7 +197,7 @@ class SMILE(Merging):
             yield
 
 
-def weight_of(own: Matrix) -> str:
+def weight_of(own: WeightMatrix) -> str:
     """Return the name of a layer's weight."""
     return next(iter(own.parameters))
 
@@ -218,7 +211,7 @@ def factored(difference: Tensor) -> tuple[Tensor, Tensor]:
     return (left[:, :count] * values[:count]).to(dtype), right[:count].to(dtype)
 
 
-def score(own: Matrix, x: Tensor, gate: Tensor) -> Tensor:
+def score(own: WeightMatrix, x: Tensor, gate: Tensor) -> Tensor:
     """Return ``||V_g^T x||`` for each vector of a linear layer, or each sample of a convolution.
 
     Args:
@@ -234,7 +227,7 @@ def score(own: Matrix, x: Tensor, gate: Tensor) -> Tensor:
     return _lengths(applied(own, x, directions).flatten(1))
 
 
-def applied(own: Matrix, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def applied(own: WeightMatrix, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return the outputs of a layer with another weight and bias."""
     if isinstance(own.layer, nn.Linear):
         return linear(x, weight, bias)

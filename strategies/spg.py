@@ -1,7 +1,5 @@
 """Soft-masking of parameter-level gradient flow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -11,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.grown import fit_to_grown
 from palimpsest.strategies.base.network import (
     Network,
@@ -19,7 +17,7 @@ from palimpsest.strategies.base.network import (
     evaluation_mode,
     requiring_gradients,
 )
-from palimpsest.strategies.base.settings import NonNegative
+from palimpsest.strategies.base.settings import Count, NonNegative, Seed
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.masks.update_mask import MaskedUpdates, MaskSettings
 
@@ -46,18 +44,10 @@ class SPGSettings(MaskSettings):
         description="What no earlier model used. 'scaled': held by the mean share of what is "
         "shared (the paper). 'free': not held.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that importances are summed over; the paper takes all.",
+    samples: Count = Field(
+        1000, description="Training samples that importances are summed over; the paper takes all."
     )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "spg"
+    seed: Seed = 0
 
 
 class SPG(MaskedUpdates):
@@ -84,11 +74,7 @@ class SPG(MaskedUpdates):
     Learning, ICML 2023, and its program, github.com/UIC-Liu-Lab/spg. The exponent, and the true
     loss of earlier models where all learn the same data, are additions.
 
-    Args:
-        **settings: See ``SPGSettings``; ``strength`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         importances: A, of the parameters' shapes, by name.
 
     Limits:
@@ -114,6 +100,7 @@ class SPG(MaskedUpdates):
         needs_its_model=True,
         ends_only=True,
         holds_for_good=True,
+        needs=Needs(classes="spg"),
     )
     Settings = SPGSettings
     settings: SPGSettings

@@ -1,11 +1,9 @@
 """Selective regularization: distillation of shared features where it helps the new model, too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from avalanche.models.utils import is_multi_task_module
@@ -13,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy, trained_outputs
 from palimpsest.strategies.base.network import (
@@ -22,7 +20,7 @@ from palimpsest.strategies.base.network import (
     recurrent_kernels,
     running_statistics,
 )
-from palimpsest.strategies.base.settings import NonNegative, StrategySettings
+from palimpsest.strategies.base.settings import Count, NonNegative, Seed, Share, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
 
@@ -30,7 +28,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Of logits and classes, a mean over samples."""
 
 _BLOCK = 256
-"""So many samples are looked at at a time."""
+"""Samples of one pass."""
 
 
 class SRILSettings(StrategySettings):
@@ -41,33 +39,19 @@ class SRILSettings(StrategySettings):
         description="lambda: weight of the distance of shared features from those before. 0 is "
         "fine-tuning, whatever the interpolation.",
     )
-    conflicting: float = Field(
+    conflicting: Share = Field(
         0.0,
-        ge=0,
-        le=1,
         description="Weight of a sample whose distance and classification loss ask for opposite "
         "changes of its features; of the others it is 1. 0 is the selection, 1 plain feature "
         "distillation.",
     )
-    interpolation: float = Field(
+    interpolation: Share = Field(
         0.0,
-        ge=0,
-        le=1,
         description="a: after a training in which the earlier models lost confidence, shared "
         "parameters become a times those before plus 1 - a times those now. 0: never.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the confidence is measured on.",
-    )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "sril"
+    samples: Count = Field(1000, description="Training samples that the confidence is measured on.")
+    seed: Seed = 0
 
 
 class SRIL(NotesUse):
@@ -96,11 +80,7 @@ class SRIL(NotesUse):
     Source: Han, Na & Hwang, Selective Regularization for Class-Incremental Learning, ACCV 2024,
     arXiv 2305.05175, abstract.
 
-    Args:
-        **settings: See ``SRILSettings``; ``strength`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         interpolated: The models after which weights were interpolated.
 
     Limits:
@@ -121,12 +101,13 @@ class SRIL(NotesUse):
         dial=STRENGTH,
         needs_its_model=True,
         ends_only=True,
+        needs=Needs(classes="sril"),
     )
-    Settings: ClassVar[type[SRILSettings]] = SRILSettings
+    Settings = SRILSettings
+    settings: SRILSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.interpolated: list[int] = []
         self._earlier: set[str] = set()
         self._labels: set[int] = set()

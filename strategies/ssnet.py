@@ -1,14 +1,13 @@
 """Supermasks whose weights are trained, shared with earlier models (SSNet)."""
 
-from __future__ import annotations
-
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from palimpsest.strategies.base.facts import DENSITY, Facts
+from palimpsest.strategies.base.settings import Count, PositiveShare
 from palimpsest.strategies.masks.weight_masks import MaskedLayer, masked_layers, packed, unpacked
 from palimpsest.strategies.supsup import SupSup, SupSupSettings
 
@@ -16,20 +15,16 @@ from palimpsest.strategies.supsup import SupSup, SupSupSettings
 class SSNetSettings(SupSupSettings):
     """Settings of supermasks whose weights are trained."""
 
-    density: float = Field(
-        0.1, gt=0, le=1, description="Share of the weights of a layer that a model's mask keeps."
+    density: PositiveShare = Field(
+        0.1, description="Share of the weights of a layer that a model's mask keeps."
     )
-    mask_steps: int = Field(
-        100,
-        ge=1,
-        strict=True,
-        description="Steps of a training that learn the mask; the others train weights.",
+    mask_steps: Count = Field(
+        100, description="Steps of a training that learn the mask; the others train weights."
     )
 
-    @property
-    def needs_steps(self) -> tuple[str, int]:
-        """``mask_steps``."""
-        return "mask_steps", self.mask_steps
+    def facts(self, facts: Facts) -> Facts:
+        """Add that trainings need more steps than ``mask_steps``."""
+        return super().facts(facts).needing(steps=("mask_steps", self.mask_steps))
 
 
 class SSNet(SupSup):
@@ -45,11 +40,7 @@ class SSNet(SupSup):
     of ACL 2023, section 3, and its program, github.com/prateeky2806/exessnet. There are no separate
     heads in it, and its two phases are counted in epochs.
 
-    Args:
-        **settings: See ``SSNetSettings``; ``density`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         masks: The packed masks of each model that has been trained, by layer.
 
     Limits:
@@ -70,7 +61,7 @@ class SSNet(SupSup):
         needs_its_model=True,
         brief={"mask_steps": 3},
     )
-    Settings: ClassVar[type[SSNetSettings]] = SSNetSettings
+    Settings = SSNetSettings
     settings: SSNetSettings
 
     def __init__(self, **settings: Any) -> None:
@@ -90,7 +81,7 @@ class SSNet(SupSup):
 
     def adapt(self, model: nn.Module, index: int) -> None:
         """Wrap the layers, and begin the scores of a model that is to train."""
-        if self._trains:
+        if self.begins_training:
             self._steps, self._held = 0, {}
         super().adapt(model, index)
         self._free_weights(masked_layers(model))

@@ -1,12 +1,10 @@
 """Supermasks in superposition."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -14,11 +12,12 @@ from avalanche.models import MultiTaskModule
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import DENSITY, Facts
 from palimpsest.strategies.base.hooks import Hooked, Task
 from palimpsest.strategies.base.network import Network, replaced_forward, running_statistics
 from palimpsest.strategies.base.seeded import seeded
-from palimpsest.strategies.base.settings import StrategySettings
+from palimpsest.strategies.base.settings import Count, PositiveShare, Seed, StrategySettings
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.masks.knn_transfer import Look, look
 from palimpsest.strategies.masks.mask_inference import inferred
@@ -35,8 +34,8 @@ from palimpsest.strategies.masks.weight_masks import (
 class SupSupSettings(StrategySettings):
     """Settings of supermasks in superposition."""
 
-    density: float = Field(
-        0.5, gt=0, le=1, description="Share of the weights of a layer that a model's mask keeps."
+    density: PositiveShare = Field(
+        0.5, description="Share of the weights of a layer that a model's mask keeps."
     )
     rule: Literal["top_k", "threshold"] = Field(
         "top_k",
@@ -56,11 +55,8 @@ class SupSupSettings(StrategySettings):
         "the outputs of all masks in superposition. 'binary': by one for each halving of the "
         "masks.",
     )
-    infer_from: int | None = Field(
-        None,
-        ge=1,
-        strict=True,
-        description="So many samples of a batch decide for all of it; null: all.",
+    infer_from: Count | None = Field(
+        None, description="How many samples of a batch decide for all of it. null: all."
     )
     begin: Literal["random", "knn_best", "knn_all"] = Field(
         "random",
@@ -74,10 +70,8 @@ class SupSupSettings(StrategySettings):
         "/ classes (the paper), which nearly all do. 'own': that of the new model's random mask, "
         "by two standard errors.",
     )
-    neighbours: int = Field(
+    neighbours: Count = Field(
         20,
-        ge=1,
-        strict=True,
         description="k: nearest neighbours that vote; the authors take 200 of a fifth of the data.",
     )
     samples: int = Field(
@@ -86,28 +80,15 @@ class SupSupSettings(StrategySettings):
         strict=True,
         description="Training samples of the new model that are looked at; 66 % vote on the rest.",
     )
-    seed: int = Field(
-        0, ge=0, description="Seeds scores, and samples that are drawn. A suite sets it."
-    )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The setting ``begin``, where it needs labels."""
-        return None if self.begin == "random" else f"begin: {self.begin}"
-
-    @property
-    def needs_one_model(self) -> str | None:
-        """The setting ``infer``, where the model is not given."""
-        return f"infer: {self.infer}" if self.infers else None
-
-    @property
-    def needs_labels(self) -> str | None:
-        """The setting ``infer``, where it says nothing."""
-        return "infer: none" if self.infer == "none" else None
+    seed: Seed = 0
 
     def facts(self, facts: Facts) -> Facts:
-        """Tell where it finds out itself which model a batch is of."""
-        return replace(facts, told=facts.told and not self.infers)
+        """Add what ``begin`` and ``infer`` need; it is not told the model that it infers."""
+        return replace(facts, told=facts.told and not self.infers).needing(
+            classes=None if self.begin == "random" else f"begin: {self.begin}",
+            one_model=f"infer: {self.infer}" if self.infers else None,
+            labels="infer: none" if self.infer == "none" else None,
+        )
 
     @property
     def infers(self) -> bool:
@@ -128,7 +109,7 @@ class SupSupSettings(StrategySettings):
         return self
 
 
-class SupSup(Hooked):
+class SupSup(Hooked, Configured):
     """Learn a mask for each model over random weights that never change (SupSup).
 
     Nothing of the network is trained. The weight W of each linear and convolutional layer is set to
@@ -157,11 +138,7 @@ class SupSup(Hooked):
     its program, github.com/RAIVNLab/supsup; KKT: Yadav & Bansal, Exclusive Supermask Subnetwork
     Training for Continual Learning, Findings of ACL 2023, and github.com/prateeky2806/exessnet.
 
-    Args:
-        **settings: See ``SupSupSettings``; ``density`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         masks: The packed masks of each model that has been trained, by layer.
         statistics: The running statistics at the end of its training, by name.
         scores: With ``begin``, its scores then, by layer.
@@ -193,11 +170,11 @@ class SupSup(Hooked):
         forgets_nothing=True,
         holds_for_good=True,
     )
-    Settings: ClassVar[type[SupSupSettings]] = SupSupSettings
+    Settings = SupSupSettings
+    settings: SupSupSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.masks: dict[int, dict[str, Tensor]] = {}
         self.statistics: dict[int, dict[str, Tensor]] = {}
         self.scores: dict[int, dict[str, Tensor]] = {}
@@ -205,13 +182,8 @@ class SupSup(Hooked):
         self.begins_as: list[int] = []
         self.inferred: dict[int, dict[int, int]] = {}
         self._labels: dict[int, int] = {}
-        self._trains = False
         self._learning: int | None = None
         self._used: set[str] = set()
-
-    def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note that a training begins, for which the model is adapted next."""
-        self._trains = True
 
     def after_train_dataset_adaptation(
         self, strategy: Any, *arguments: Any, **keywords: Any
@@ -251,8 +223,7 @@ class SupSup(Hooked):
         for name, parameter in model.named_parameters():
             if ".scores." not in f".{name}":
                 parameter.requires_grad_(False)
-        if self._trains:
-            self._trains = False
+        if self.begins_training:
             self._learning, self._used = index, set()
             for place, layer in enumerate(layers.values()):
                 layer.begin(index, seeded(self.settings.seed, index, place))
@@ -289,7 +260,7 @@ class SupSup(Hooked):
         self.masks[index] = {name: ends[name] for name in ends if name in self._used}
 
     def ended(self, model: nn.Module, index: int) -> None:
-        """Keep what there is to keep of a trained model beside its masks."""
+        """Keep a trained model's statistics and, with ``begin``, its scores."""
         self.statistics[index] = copied(running_statistics(model))
         if self.settings.begin != "random":
             layers = self.used(model).items()

@@ -1,7 +1,5 @@
 """Task arithmetic."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic import Field
@@ -34,11 +32,7 @@ class TaskArithmetic(Merging):
 
     Source: Ilharco et al., Editing Models with Task Arithmetic, ICLR 2023, section 2.
 
-    Args:
-        **settings: See ``TaskArithmeticSettings``; ``scale`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         scale: The present value of the dial.
         sums: The sum of the task vectors, by name.
 

@@ -1,22 +1,17 @@
 """Temporal-difference variational continual learning."""
 
-from __future__ import annotations
-
-from typing import ClassVar
-
 from pydantic import Field
 
 from palimpsest.strategies.base.facts import BETA, Facts
+from palimpsest.strategies.base.settings import Share
 from palimpsest.strategies.n_step_kl import NStepKL, NStepKLSettings
 
 
 class TDVCLSettings(NStepKLSettings):
     """Settings of temporal-difference variational continual learning."""
 
-    decay: float = Field(
+    decay: Share = Field(
         0.5,
-        ge=0,
-        le=1,
         description="lambda: the weight of a posterior is lambda times that of the one after it. 0 "
         "is vcl, 1 is n_step_kl.",
     )
@@ -35,9 +30,6 @@ class TDVCL(NStepKL):
 
     Source: as ``n_step_kl``, TD(lambda)-VCL.
 
-    Args:
-        **settings: See ``TDVCLSettings``; ``beta`` is the dial.
-
     Limits:
         As for ``n_step_kl``; with a ``decay`` of 0.5 and two models a third of the divergence is
         from the prior.
@@ -52,7 +44,7 @@ class TDVCL(NStepKL):
         memory="linear",
         brief={"beta": 0.2},
     )
-    Settings: ClassVar[type[TDVCLSettings]] = TDVCLSettings
+    Settings = TDVCLSettings
     settings: TDVCLSettings
 
     def weights(self, count: int) -> list[float]:

@@ -1,7 +1,5 @@
 """TIES merging: trim, elect a sign, and merge what has it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -10,7 +8,7 @@ from torch import Tensor, nn
 
 from palimpsest.strategies.base.facts import SCALE, Facts
 from palimpsest.strategies.base.grown import fitted
-from palimpsest.strategies.base.settings import NonNegative
+from palimpsest.strategies.base.settings import NonNegative, PositiveShare
 from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values
 from palimpsest.strategies.task_arithmetic import add
 
@@ -21,10 +19,8 @@ class TIESSettings(MergeSettings):
     scale: NonNegative = Field(
         1.0, description="lambda: what the merged task vector is multiplied by. 0 is the start."
     )
-    density: float = Field(
+    density: PositiveShare = Field(
         0.2,
-        gt=0,
-        le=1,
         description="Share of the elements of a model's task vector, with the largest absolute "
         "values, that is kept.",
     )
@@ -46,11 +42,7 @@ class TIES(Merging):
     section 4.1 and algorithm 1, and its program, github.com/prateeky2806/ties-merging. The program
     gives a sum of exactly 0 the sign of most elements; this follows the paper.
 
-    Args:
-        **settings: See ``TIESSettings``; ``scale`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         scale: The present value of the dial.
         sums: Of the kept positive and negative elements, by the sign and name.
         counts: How many of these there are, by the sign and name.

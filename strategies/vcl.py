@@ -1,7 +1,5 @@
 """Variational continual learning."""
 
-from __future__ import annotations
-
 from palimpsest.strategies.base.facts import BETA, Facts
 from palimpsest.strategies.posteriors.posterior import Posterior
 
@@ -20,9 +18,6 @@ class VCL(Posterior):
     Source: Nguyen, Li, Bui & Turner, Variational Continual Learning, ICLR 2018, equation 4, without
     coresets. Theirs has means that begin at those of a trained network, variances that begin at
     1e-6, and draws of each layer's outputs in place of its weights (local reparametrisation).
-
-    Args:
-        **settings: See ``PosteriorSettings``; ``beta`` is the dial.
 
     Limits:
         The divergence holds a mean by its certainty, and so only as well as the variances were

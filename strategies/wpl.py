@@ -1,7 +1,5 @@
 """The weight plasticity loss."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, Self
 
 import torch
@@ -10,7 +8,7 @@ from torch import Tensor
 
 from palimpsest.strategies.base.facts import STRENGTH, Facts
 from palimpsest.strategies.base.settings import NonNegative, Positive
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty, FisherSettings
 from palimpsest.strategies.penalty.quadratic import merge
 
@@ -102,9 +100,8 @@ class WPL(FisherPenalty):
         """Add the gradient of the priors, then what every regularizer adds."""
         if self.settings.weight_decay > 0 and self.models_seen > 0:
             trained: list[Tensor] = [p for p in self._parameters.values() if p.grad is not None]
-            gradients = dense_gradients(trained)
-            torch._foreach_add_(gradients, trained, alpha=self.settings.weight_decay)
-            keep_sparse_(trained, gradients)
+            with changing_gradients(trained) as gradients:
+                torch._foreach_add_(gradients, trained, alpha=self.settings.weight_decay)
         super().before_update(strategy, *arguments, **keywords)
 
     def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,5 @@
 """The weight plasticity loss as its authors' program computes it."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch
@@ -10,8 +8,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import STRENGTH, Facts
-from palimpsest.strategies.base.settings import NonNegative, Positive
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.settings import NonNegative, Positive, PositiveShare
+from palimpsest.strategies.base.sparse import changing_gradients, dense_gradients
 from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.penalty.settings import Application, Protect, RegularizerSettings
 
@@ -36,10 +34,8 @@ class WPLOfficialSettings(RegularizerSettings):
         "none",
         description="Nothing: the strength is in the importances.",
     )
-    renewal: float = Field(
+    renewal: PositiveShare = Field(
         0.9,
-        gt=0,
-        le=1,
         description="lambda of F <- (1-lambda) F + lambda g^2, the weight of the new term (the "
         "program's help calls it momentum).",
     )
@@ -117,11 +113,7 @@ class WPLOfficial(Regularizer):
     @torch.no_grad()
     def observe_gradients(self) -> None:
         """Keep the squares of the batch's gradients, in place of those of the batch before."""
-        own = {
-            name: self._parameters[name]
-            for name in self._parameters
-            if name in self._protected and self._parameters[name].grad is not None
-        }
+        own = self.trained()
         gradients = dense_gradients(own.values())
         self._squares = {n: g.square() for n, g in zip(own, gradients, strict=True)}
 
@@ -145,9 +137,8 @@ class WPLOfficial(Regularizer):
         forces = list(torch._foreach_mul(torch._foreach_sub(parameters, anchors), importances))
         length = torch.stack(torch._foreach_norm(forces)).norm()
         torch._foreach_mul_(forces, (self.settings.penalty_norm / (length + 1e-6)).clamp_max(1))
-        gradients = dense_gradients(parameters)
-        torch._foreach_add_(gradients, forces)
-        keep_sparse_(parameters, gradients)
+        with changing_gradients(parameters) as gradients:
+            torch._foreach_add_(gradients, forces)
 
     def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
         """Return the squared gradients of the last batch; zeros where there was none."""

@@ -1,7 +1,5 @@
 """The weight plasticity loss as it was derived, with the full quadratic."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.facts import STRENGTH, Facts
+from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.network import (
     Network,
@@ -21,8 +19,8 @@ from palimpsest.strategies.base.network import (
     evaluation_mode,
     replaced_forward,
 )
-from palimpsest.strategies.base.settings import NonNegative, Positive
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.settings import Count, NonNegative, Positive
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
 from palimpsest.strategies.penalty import optimizer_metric
@@ -65,23 +63,11 @@ class WPLSchurSettings(PenaltySettings):
         description="Added to the diagonal of H_11, which is singular. With smaller values the "
         "private parameters can compensate for more. No effect if they are fixed.",
     )
-    samples: int = Field(
+    samples: Count = Field(
         200,
-        ge=1,
-        strict=True,
         description="Training samples per earlier model; more protect more. With K = models * "
         "samples * (classes - 1), memory grows with K^2 and the time before a model with K^3.",
     )
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The method itself."""
-        return "wpl_schur"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The method itself."""
-        return "wpl_schur"
 
 
 class WPLSchur(SharedParameterPenalty):
@@ -139,6 +125,7 @@ class WPLSchur(SharedParameterPenalty):
         color="#d55e00",
         memory="linear",
         ends_only=True,
+        needs=Needs(classes="wpl_schur", single_samples="wpl_schur"),
     )
     Settings = WPLSchurSettings
     settings: WPLSchurSettings
@@ -200,9 +187,9 @@ class WPLSchur(SharedParameterPenalty):
             names = self._penalised()
             penalty = self._penalty(strategy.model, names, [1.0] * len(names))
             if penalty:
-                gradients = dense_gradients(penalty.parameters)
-                torch._foreach_add_(gradients, penalty.gradient(), alpha=self.settings.strength)
-                keep_sparse_(penalty.parameters, gradients)
+                with changing_gradients(penalty.parameters) as gradients:
+                    own = penalty.gradient()
+                    torch._foreach_add_(gradients, own, alpha=self.settings.strength)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:

@@ -47,7 +47,7 @@ def check_networks(
             continue
         try:
             task = task or _task(scenario)
-            if strategy.settings.needs_single_samples is not None and not single:
+            if strategy.facts.needs.single_samples is not None and not single:
                 _check_single_samples(scenario, task)
                 single = True  # once for all strategies
             _check(strategy, scenario, task)

@@ -202,7 +202,7 @@ def _look(
 def _needs_a_look(strategy: Strategy) -> bool:
     """Whether a strategy may be unable to act on a network that ships."""
     own = digest_of("strategy", strategy.kind) is not None
-    return strategy.settings.needs_a_look or (
+    return strategy.facts.needs.check or (
         own and hasattr(STRATEGIES[strategy.kind], "check_network")
     )
 

@@ -112,7 +112,7 @@ def prepare(
     plugin = _make_plugin(run)
     if isinstance(own := getattr(plugin, "settings", None), StrategySettings):
         shortest = min(visit.steps for visit in schedule.visits if not visit.plain)
-        check_steps(own, shortest, f"scenario {shown(run.scenario)}")
+        check_steps(own.facts(plugin.facts).needs, shortest, f"scenario {shown(run.scenario)}")
     measurements: list[Measurement] = []
     for each in (run, *others):
         Measurement(each, plugin, scenario, settings.curve, measurements)

@@ -4,8 +4,6 @@ An architecture is a tuple of options, one for each decision. Each model, by its
 for one architecture at a time.
 """
 
-from __future__ import annotations
-
 from typing import Protocol, runtime_checkable
 
 import numpy as np

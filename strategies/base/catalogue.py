@@ -4,8 +4,6 @@ A method is a class with ``facts`` of its own. Names need no torch; a class is i
 asked for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from pathlib import Path

@@ -7,7 +7,7 @@ of the user's own is treated like one that ships. Importing this needs no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -113,6 +113,35 @@ SCALE = Dial("scale", "scales", after_training=True, lowest=0)
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a strategy needs of a scenario. It is refused where that is not so.
+
+    Most say who needs it, for messages: the strategy, or a setting with its value. ``None``: nobody
+    does.
+
+    Attributes:
+        edges: Names of the edges of a supernet.
+        sgd: Plain stochastic gradient descent.
+        classes: Logits of shape (samples, classes), and cross-entropy.
+        one_model: The same model for all experiences.
+        labels: The task label of each sample.
+        single_samples: The gradients of single samples.
+        steps: A setting that takes the first steps of each training, and how many; a training needs
+            more.
+        check: Even a network that ships may be none that the strategy can act on.
+    """
+
+    edges: str | None = None
+    sgd: str | None = None
+    classes: str | None = None
+    one_model: str | None = None
+    labels: str | None = None
+    single_samples: str | None = None
+    steps: tuple[str, int] | None = None
+    check: bool = False
+
+
+@dataclass(frozen=True)
 class Facts:
     """What others must know of a strategy.
 
@@ -151,6 +180,7 @@ class Facts:
             grows.
         brief: Settings with which a few steps show all that it does; ``palimpsest check`` takes
             them in place of the defaults.
+        needs: What scenarios are checked for before a run; no part of its record.
     """
 
     name: str
@@ -175,6 +205,7 @@ class Facts:
     forgets_nothing: bool = False
     holds_for_good: bool = False
     brief: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    needs: Needs = field(default=Needs(), compare=False)
 
     @property
     def is_reference(self) -> bool:
@@ -186,10 +217,16 @@ class Facts:
         """Whether it is an upper bound, which does not compete: shares nothing, or sees all."""
         return self.role in (ALONE, JOINT)
 
+    def needing(self, **needs: Any) -> Facts:
+        """Return the same facts with more needs; those of ``Needs``, by name."""
+        return replace(self, needs=replace(self.needs, **needs))
+
     @property
     def data(self) -> dict[str, Any]:
-        """All of them, as JSON."""
-        return asdict(self)
+        """All that a run's record has, as JSON."""
+        found = asdict(self)
+        del found["needs"]
+        return found
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Facts:

@@ -1,7 +1,5 @@
 """Values of parameters that have grown since, as Avalanche's heads do."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch
@@ -18,6 +16,15 @@ def fit_to_grown(values: dict[str, Tensor], parameters: Mapping[str, Tensor]) ->
     """
     for name in values.keys() & parameters.keys():
         values[name] = fitted(values[name], parameters[name].shape)
+
+
+def extended(old: Tensor, now: Tensor) -> Tensor:
+    """Return an old value of a parameter that has grown: what is new has its present value."""
+    if old.shape == now.shape:
+        return old
+    found = now.detach().clone()
+    found[tuple(map(slice, old.shape))] = old
+    return found
 
 
 def fitted(tensor: Tensor, shape: torch.Size) -> Tensor:

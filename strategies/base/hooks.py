@@ -22,8 +22,6 @@ without hooks are plain plugins, and nothing here is called for them. ``turn``, 
 ``sampled`` and ``check_network`` are called by the harness alone, of any plugin that has them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -176,7 +174,12 @@ class Hooked(SupervisedPlugin):
 
     If an evaluation raises, the harness leaves its context at once; in other programs the next
     training or evaluation does, or a call of ``leave``.
+
+    Attributes:
+        begins_training: Whether ``adapt`` is called for a training, and not for an evaluation.
     """
+
+    begins_training = False
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -200,7 +203,9 @@ class Hooked(SupervisedPlugin):
             if strategy.optimized_param_id is None:  # Avalanche needs them before they grow
                 strategy.make_optimizer(reset_optimizer_state=True)
             strategy.model = strategy.model_adaptation()
+            self.begins_training = True
             self._adapt(strategy)
+            self.begins_training = False
 
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Replace the program's optimizer with the strategy's own."""

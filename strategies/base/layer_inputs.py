@@ -5,8 +5,6 @@ input, or a patch of a convolution's. Where the vector ends with a 1, weight and
 one matrix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from palimpsest.strategies.base.network import Network, evaluation_mode
 
 
 @dataclass(frozen=True)
-class Matrix:
+class WeightMatrix:
     """The weight of a layer, and its bias, as one matrix of shape (outputs, inputs).
 
     Attributes:
@@ -100,9 +98,9 @@ class Matrix:
         return x.permute(0, 2, 3, 1, 4, 5)
 
 
-def matrices(model: nn.Module) -> list[Matrix]:
+def matrices(model: nn.Module) -> list[WeightMatrix]:
     """Return the layers of a network whose weights are such matrices."""
-    return [Matrix(name, layer) for name, layer in model.named_modules() if is_matrix(layer)]
+    return [WeightMatrix(name, layer) for name, layer in model.named_modules() if is_matrix(layer)]
 
 
 def is_matrix(layer: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
@@ -118,7 +116,7 @@ def is_matrix(layer: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
 
 
 @contextmanager
-def watched(layers: Sequence[Matrix]) -> Iterator[dict[str, list[Tensor]]]:
+def watched(layers: Sequence[WeightMatrix]) -> Iterator[dict[str, list[Tensor]]]:
     """Collect the inputs of layers, by name, while the network runs."""
     found: dict[str, list[Tensor]] = {}
     handles = [
@@ -135,7 +133,7 @@ def watched(layers: Sequence[Matrix]) -> Iterator[dict[str, list[Tensor]]]:
 
 
 def fed(
-    model: nn.Module, layers: Sequence[Matrix], x: Tensor, labels: Tensor, device: Any
+    model: nn.Module, layers: Sequence[WeightMatrix], x: Tensor, labels: Tensor, device: Any
 ) -> Iterator[dict[str, list[Tensor]]]:
     """Run samples through a network in evaluation mode.
 

@@ -1,6 +1,4 @@
-"""What methods that treat outputs as logits need of the training's loss."""
-
-from __future__ import annotations
+"""The training's loss, for methods that treat outputs as logits."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A classifier in evaluation: a function of samples, whose layers can be inspected."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -103,7 +101,7 @@ def running_statistics(model: nn.Module) -> dict[str, Tensor]:
 def modes_kept(model: nn.Module) -> Iterator[None]:
     """Each module's mode, training or evaluation, is restored afterwards, whatever it is part of.
 
-    ``module.train(mode)`` is no way to do so: it also sets the children, which may be others', too.
+    ``module.train(mode)`` does not do this: it also sets the children, which others may share.
     """
     modes = {module: module.training for module in model.modules()}
     try:

@@ -1,7 +1,5 @@
 """Random generators whose numbers depend on a setting and on a place."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,8 +1,7 @@
 """Handles sparse gradients, as of ``nn.Embedding(sparse=True)``, together with dense ones."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor
 
@@ -13,16 +12,18 @@ def dense_gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
     return [g.to_dense() if g.is_sparse else g for g in gradients]
 
 
-def keep_sparse_(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    """Set sparse gradients to the values of dense ones, and keep them sparse.
+@contextmanager
+def changing_gradients(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Yield the gradients of parameters, dense, to be changed in place; sparse ones stay sparse.
 
     Some optimizers, such as ``torch.optim.SparseAdam``, take only sparse gradients. Rows of zeros
     are left out.
 
     Args:
         parameters: All have gradients.
-        gradients: What ``dense_gradients`` returned for them, changed in place.
     """
+    gradients = dense_gradients(parameters)
+    yield gradients
     for parameter, gradient in zip(parameters, gradients, strict=True):
         before = parameter.grad
         if before is not None and before.is_sparse:

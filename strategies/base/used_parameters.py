@@ -5,18 +5,16 @@ those that had one while an earlier model trained were used by that one; the int
 the models share.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 
-from avalanche.training.plugins import SupervisedPlugin
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.likelihood import as_trained
 
 
-class NotesUse(SupervisedPlugin, ABC):
+class NotesUse(Configured, ABC):
     """An Avalanche plugin that notes which parameters have gradients while a model trains.
 
     A subclass calls ``note_gradients`` in every step.
@@ -25,8 +23,8 @@ class NotesUse(SupervisedPlugin, ABC):
         models_seen: The number of trainings so far: models, or visits of them.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.models_seen = 0
         self._parameters: dict[str, Parameter] = {}
         self._used: set[str] = set()

@@ -4,8 +4,6 @@
 pickled, and so not be part of a checkpoint.)
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar

@@ -8,34 +8,43 @@ With ``p(c | x; theta) = softmax(f(x; theta))_c`` and N samples::
     predicted     the same with c_n = argmax_c p(c | x_n), the labels that the model predicts
 
 Only the first two are the Fisher information or unbiased for it. ``batched`` is none of these:
-the square of a batch's mean gradient shrinks with the batch size (``fisher_batched.py``).
+the square of a batch's mean gradient shrinks with the batch size (``batched_fisher``).
 Sources: Martens, New insights and perspectives on the natural gradient method, JMLR 2020,
 section 5; Kunstner et al., Limitations of the empirical Fisher, NeurIPS 2019.
 
 This module combines what the others compute:
 
 * ``fisher_factors.py`` has the vectors to backpropagate, a few per sample;
-* ``per_sample.py`` sums functions of single samples' gradients, for every network;
-* ``fisher_layers.py`` has the squares in closed form for layers of known kinds
-  (``fisher_recurrent.py`` helps).
+* ``per_sample/sums.py`` sums functions of single samples' gradients, for every network;
+* ``per_sample/layers.py`` has the squares in closed form for layers of known kinds.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from palimpsest.strategies.base.network import Network
-from palimpsest.strategies.curvature.fisher_batched import batched_fisher
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.network import (
+    Network,
+    differentiable,
+    evaluation_mode,
+    requiring_gradients,
+)
 from palimpsest.strategies.curvature.fisher_factors import draw_classes, factors
 from palimpsest.strategies.curvature.per_sample.layers import LAYERS, precise, squared_gradients
 from palimpsest.strategies.curvature.per_sample.sums import Sum, mean_over_samples
-from palimpsest.strategies.curvature.per_sample.uses import Use, backward
+from palimpsest.strategies.curvature.per_sample.uses import WeightUse, backward
 
 Estimator = Literal["exact", "monte_carlo", "empirical", "predicted", "batched"]
+
+
+def fisher_needs(facts: Facts, estimator: Estimator) -> Facts:
+    """Return facts with what an estimate needs, for a setting that is called ``fisher``."""
+    named = f"fisher: {estimator}"
+    return facts.needing(classes=named, single_samples=None if estimator == "batched" else named)
 
 
 def diagonal_fisher(
@@ -88,6 +97,42 @@ def diagonal_fisher(
     return mean_over_samples(network, parameters, x, _SquaredGradients(labels))
 
 
+def batched_fisher(
+    network: Network, parameters: Mapping[str, Tensor], x: Tensor, y: Tensor, batch: int
+) -> dict[str, Tensor]:
+    """Average the squared mean gradient over mini-batches, with the true labels.
+
+    ``F_i = 1/M sum_m (1/|B_m| sum_(n in B_m) d log p(y_n | x_n) / d theta_i)^2``. It is no Fisher
+    information: the samples' gradients partly cancel before they are squared, so that it shrinks
+    with the batch size. It is here because many programs compute it.
+
+    Source: van de Ven, On the computation of the Fisher information in continual learning, ICLR
+    Blogposts 2025, "BATCHED".
+
+    Args:
+        network: Evaluated without dropout and with running statistics.
+        parameters: Those wanted, by name.
+        x: Inputs (N, ...), in the order in which they are divided into batches.
+        y: True labels (N,).
+        batch: Samples of a mini-batch; the last one may have fewer.
+
+    Returns:
+        Non-negative tensors of the parameters' shapes, by name.
+    """
+    total = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
+    batches = list(zip(torch.split(x, batch), torch.split(y, batch), strict=True))
+    model = network.model
+    with evaluation_mode(model), requiring_gradients(model), differentiable(model):
+        for inputs, labels in batches:
+            with torch.enable_grad():
+                loss = functional.cross_entropy(network(inputs), labels)
+            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+            for name, gradient in zip(parameters, found, strict=True):
+                if gradient is not None:
+                    total[name].addcmul_(gradient, gradient, value=1 / len(batches))
+    return total
+
+
 class _SquaredGradients(Sum):
     """Squared gradients, by the factors of the logits' Fisher information.
 
@@ -111,7 +156,7 @@ class _SquaredGradients(Sum):
         return gradients.square()
 
     def of_uses(
-        self, logits: Tensor, uses: Sequence[Use], vectors: Iterable[Tensor]
+        self, logits: Tensor, uses: Sequence[WeightUse], vectors: Iterable[Tensor]
     ) -> dict[Tensor, Tensor]:
         """Return the closed forms."""
         sums = [squared_gradients(use.layer, use.inputs, use.zeros) for use in uses]
@@ -150,7 +195,42 @@ def fisher_of_training(
         Non-negative tensors of the parameters' shapes, by name.
     """
     generator = torch.Generator().manual_seed(seed)
-    x, y, labels = draw(strategy.adapted_dataset, samples, generator)
+    return fisher_of_samples(
+        strategy,
+        parameters,
+        *draw(strategy.adapted_dataset, samples, generator),
+        estimator=estimator,
+        generator=generator,
+        batch=batch,
+    )
+
+
+def fisher_of_samples(
+    strategy: Any,
+    parameters: Mapping[str, Tensor],
+    x: Tensor,
+    y: Tensor,
+    labels: Tensor,
+    *,
+    estimator: Estimator,
+    generator: torch.Generator | None = None,
+    batch: int = 128,
+) -> dict[str, Tensor]:
+    """Estimate the Fisher information of an Avalanche strategy's models, each on its samples.
+
+    Args:
+        strategy: Has the network, and the device that it is on.
+        parameters: The parameters to estimate for, by name.
+        x: Inputs (N, ...).
+        y: True labels (N,).
+        labels: Task labels (N,).
+        estimator: See ``diagonal_fisher``, as for the others.
+        generator: Draws labels.
+        batch: Samples of a mini-batch.
+
+    Returns:
+        The mean over all samples, by name.
+    """
 
     def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
         return diagonal_fisher(
@@ -196,7 +276,7 @@ def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, 
     Args:
         dataset: An Avalanche dataset, used with its evaluation transforms (no augmentation).
             If it has ``samples`` or ``tensors`` (inputs, targets, task labels), these are indexed
-            at once; ``samples`` may be stored otherwise than as a tensor.
+            at once; ``samples`` may have another form than a tensor.
         count: How many; all if the dataset has fewer.
         generator: The only source of randomness, on the CPU.
 

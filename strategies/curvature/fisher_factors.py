@@ -5,8 +5,6 @@ diagonal for the parameters is ``F_i = 1/N sum_n sum_k (v_nk . d f_n / d theta_i
 backward pass of all samples for each k.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

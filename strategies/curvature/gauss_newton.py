@@ -12,8 +12,6 @@ G has K = N (C - 1) rows, far fewer than there are parameters, so systems are so
 dimensions. G itself is never formed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

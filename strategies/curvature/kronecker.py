@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from palimpsest.strategies.base.grown import fitted
+from palimpsest.strategies.base.grown import extended, fitted
 from palimpsest.strategies.curvature.kronecker_products import Product, Spectrum, nearest
 
 _ACCURACY = 0.02
@@ -93,7 +93,7 @@ class Quadratic:
         size = torch.Size((len(weight), len(weight)))
         for own in self.products:
             own.outputs = fitted(own.outputs, size)
-        self.anchors = [grown(anchor, weight) for anchor in self.anchors]
+        self.anchors = [extended(anchor, weight) for anchor in self.anchors]
 
     def forget_basis(self) -> None:
         """Forget what only speeds up steps."""
@@ -142,15 +142,6 @@ class Quadratic:
             product = nearest(self.products, [1.0] * len(self.products))
             self._basis = _Basis.of(product, metric)
         return self._basis
-
-
-def grown(anchor: Tensor, value: Tensor) -> Tensor:
-    """Return an anchor extended to the shape of a value by the value itself."""
-    if anchor.shape == value.shape:
-        return anchor
-    extended = value.clone()
-    extended[tuple(slice(0, size) for size in anchor.shape)] = anchor
-    return extended
 
 
 @dataclass

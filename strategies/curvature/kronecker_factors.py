@@ -17,8 +17,6 @@ convolution layers, ICML 2016, section 3 ("KFAC expand" in later programs). On a
 they are those of the library curvlinops (3.0.1, type-2 Fisher, expand) to rounding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -26,7 +24,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from palimpsest.strategies.base.layer_inputs import Matrix
+from palimpsest.strategies.base.layer_inputs import WeightMatrix
 from palimpsest.strategies.base.network import (
     Network,
     differentiable,
@@ -51,7 +49,7 @@ _ELEMENTS = 2**24
 @torch.enable_grad()
 def kronecker_factors(
     network: Network,
-    layers: Sequence[Matrix],
+    layers: Sequence[WeightMatrix],
     x: Tensor,
     y: Tensor,
     *,
@@ -107,7 +105,7 @@ def kronecker_factors(
 
 def factors_of_labels(
     model: nn.Module,
-    layers: Sequence[Matrix],
+    layers: Sequence[WeightMatrix],
     x: Tensor,
     y: Tensor,
     labels: Tensor,
@@ -155,7 +153,7 @@ def factors_of_labels(
 
 def _sums(
     network: Network,
-    layers: Sequence[Matrix],
+    layers: Sequence[WeightMatrix],
     x: Tensor,
     vectors: Callable[[Tensor, slice], Iterable[Tensor]],
     part: slice,
@@ -188,7 +186,7 @@ def _sums(
 
 
 @contextmanager
-def _noted(layers: Sequence[Matrix]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+def _noted(layers: Sequence[WeightMatrix]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
     """Note, for each use of a layer, its input and zeros that are added to its output.
 
     The gradient by the zeros is that by the output, also where the output is changed in place.
@@ -211,7 +209,7 @@ def _noted(layers: Sequence[Matrix]) -> Iterator[dict[str, list[tuple[Tensor, Te
             handle.remove()
 
 
-def _batch_size(network: Network, layers: Sequence[Matrix], x: Tensor) -> int:
+def _batch_size(network: Network, layers: Sequence[WeightMatrix], x: Tensor) -> int:
     """Return how many samples are run at once, so that the vectors of a layer fit into memory."""
     with _noted(layers) as uses:
         network(x[:1])

@@ -7,11 +7,9 @@ With logits f(x; theta) and N samples::
 The absolute value is taken sample by sample: the gradient of a batch's sum is smaller, because
 samples of different signs cancel, and the more so the larger the batch. For a linear layer that
 multiplies one vector a_n per sample, with gradient g_n by its output, the sum over samples is
-``|g|^T |a|``; a recurrent layer is two linear layers over steps, see ``fisher_recurrent.py``.
-All other parameters are handled sample by sample, see ``per_sample.py``.
+``|g|^T |a|``; a recurrent layer is two linear layers over steps, see ``recurrent.py``.
+All other parameters are handled sample by sample, see ``per_sample/sums.py``.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 from palimpsest.strategies.base.network import Network
 from palimpsest.strategies.curvature.per_sample.layers import precise
 from palimpsest.strategies.curvature.per_sample.sums import Sum, mean_over_samples
-from palimpsest.strategies.curvature.per_sample.uses import Use, backward
+from palimpsest.strategies.curvature.per_sample.uses import WeightUse, backward
 
 _CHUNK_ELEMENTS = 2**22
 """Elements of per-sample gradients held at once; more do not fit into the processor's cache."""
@@ -65,7 +63,7 @@ class _AbsoluteValues(Sum):
         return gradients.abs()
 
     def of_uses(
-        self, logits: Tensor, uses: Sequence[Use], vectors: Iterable[Tensor]
+        self, logits: Tensor, uses: Sequence[WeightUse], vectors: Iterable[Tensor]
     ) -> dict[Tensor, Tensor]:
         """Return the sums for weights that multiply vectors of the samples."""
         found: dict[Tensor, Tensor] = {}

@@ -1,6 +1,4 @@
-"""What strategies have in common that choose rows by their Fisher information."""
-
-from __future__ import annotations
+"""Common parts of strategies that choose rows by their Fisher information."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +6,9 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
-from palimpsest.strategies.curvature.fisher import Estimator, fisher_of_training
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import Count, Seed
+from palimpsest.strategies.curvature.fisher import Estimator, fisher_needs, fisher_of_training
 from palimpsest.strategies.masks.held_rows import HeldRows, RowSettings
 
 
@@ -20,34 +20,19 @@ class FisherRowSettings(RowSettings):
         description="Of which labels: 'exact', 'monte_carlo', 'empirical', 'predicted' or "
         "'batched', see EWC.",
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the Fisher information is averaged over.",
+    samples: Count = Field(
+        1000, description="Training samples that the Fisher information is averaged over."
     )
-    batch: int = Field(
-        128, ge=1, strict=True, description="Samples of a mini-batch of the batched estimate."
-    )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+    batch: Count = Field(128, description="Samples of a mini-batch of the batched estimate.")
+    seed: Seed = 0
 
-    @property
-    def needs_classes(self) -> str | None:
-        """The setting ``fisher``."""
-        return f"fisher: {self.fisher}"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The setting ``fisher``, where it is not of batches."""
-        return None if self.fisher == "batched" else f"fisher: {self.fisher}"
+    def facts(self, facts: Facts) -> Facts:
+        """Add what the Fisher information needs."""
+        return fisher_needs(super().facts(facts), self.fisher)
 
 
 class FisherRows(HeldRows):
-    """Holds a share of the rows, by the diagonal Fisher information of some model.
-
-    Args:
-        **settings: See the class's ``Settings``; ``share`` is the dial.
-    """
+    """Holds a share of the rows, by the diagonal Fisher information of some model."""
 
     Settings = FisherRowSettings
     settings: FisherRowSettings

@@ -1,6 +1,4 @@
-"""What strategies have in common that hold rows of shared parameters."""
-
-from __future__ import annotations
+"""Common parts of strategies that hold rows of shared parameters."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
@@ -10,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.settings import Share
 from palimpsest.strategies.masks.output_rows import held_rows, output_axes, over_rows
 from palimpsest.strategies.masks.update_mask import MaskedUpdates, MaskSettings
 
@@ -17,10 +16,8 @@ from palimpsest.strategies.masks.update_mask import MaskedUpdates, MaskSettings
 class RowSettings(MaskSettings):
     """The settings of every strategy that holds rows: all weights of an output of a layer."""
 
-    share: float = Field(
+    share: Share = Field(
         0.7,
-        ge=0,
-        le=1,
         description="Share of the rows of shared parameters that is held. 0 is fine-tuning, 1 is "
         "freezing.",
     )
@@ -36,11 +33,6 @@ class HeldRows(MaskedUpdates):
 
     Subclasses say what each row scores.
 
-    Args:
-        **settings: See the class's ``Settings``; ``share`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
     """
 
     Settings = RowSettings

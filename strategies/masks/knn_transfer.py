@@ -22,7 +22,7 @@ VOTING = 0.66
 """The share of the samples that vote on the others, as in the authors' program."""
 
 _BLOCK = 256
-"""So many samples are looked at at a time: the distances of all would not fit."""
+"""Samples of one pass: the distances of all would not fit into memory."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ Source: Wortsman et al., Supermasks in Superposition, NeurIPS 2020, section 3.3,
 github.com/RAIVNLab/supsup.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import torch

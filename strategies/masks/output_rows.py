@@ -1,7 +1,5 @@
 """Rows of parameters: all weights that lead to one output of a layer, held or free together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

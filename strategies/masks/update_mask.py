@@ -10,8 +10,6 @@ which is theta' for h = 0 and theta for h = 1, bit for bit. Published methods sc
 instead, which is the same behind plain SGD without weight decay; it can be asked for.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -22,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import SGD
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.settings import StrategySettings
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.base.used_parameters import NotesUse
 
 
@@ -38,10 +37,9 @@ class MaskSettings(StrategySettings):
         "decay alone, which move a weight without any.",
     )
 
-    @property
-    def needs_sgd(self) -> str | None:
-        """The setting ``scales``, where it says gradient."""
-        return "scales: gradient" if self.scales == "gradient" else None
+    def facts(self, facts: Facts) -> Facts:
+        """Add that ``scales: gradient`` needs plain SGD."""
+        return facts.needing(sgd="scales: gradient") if self.scales == "gradient" else facts
 
 
 class MaskedUpdates(NotesUse):
@@ -49,26 +47,21 @@ class MaskedUpdates(NotesUse):
 
     Subclasses say by how much in ``holds``. Parameters without a gradient are not touched.
 
-    Args:
-        **settings: See the class's ``Settings``.
-
-    Attributes:
-        settings: The checked settings.
     """
 
-    Settings: ClassVar[type[MaskSettings]] = MaskSettings
+    Settings = MaskSettings
+    settings: MaskSettings
     holds_anew: ClassVar[bool] = False
     """Whether what is held is another thing in each step."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self._held: list[tuple[Parameter, Tensor]] = []
         self._before: list[Tensor] = []
 
     @abstractmethod
     def holds(self, used: Mapping[str, Parameter]) -> dict[str, Tensor]:
-        """Return by how much parameters are held in the training under way.
+        """Return by how much parameters are held in this training.
 
         Args:
             used: Those that have a gradient now. It is asked again whenever these change, and in
@@ -122,10 +115,9 @@ class MaskedUpdates(NotesUse):
             ]
         if self.settings.scales == "gradient":
             parameters = [parameter for parameter, _ in self._held]
-            gradients = dense_gradients(parameters)
-            for gradient, (_parameter, hold) in zip(gradients, self._held, strict=True):
-                gradient.mul_(1 - hold)
-            keep_sparse_(parameters, gradients)
+            with changing_gradients(parameters) as gradients:
+                for gradient, (_parameter, hold) in zip(gradients, self._held, strict=True):
+                    gradient.mul_(1 - hold)
         else:
             self._before = [parameter.detach().clone() for parameter, _ in self._held]
 

@@ -10,8 +10,6 @@ scores as it is (straight through)::
 Afterwards the scores are dropped and the mask is kept, a bit for each weight.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,21 +1,19 @@
-"""What methods have in common that train on stored samples of earlier models."""
-
-from __future__ import annotations
+"""Common parts of methods that train on stored samples of earlier models."""
 
 from collections import Counter
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from avalanche.models.utils import avalanche_forward, is_multi_task_module
-from avalanche.training.plugins import SupervisedPlugin
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import trained_outputs
-from palimpsest.strategies.base.settings import StrategySettings
+from palimpsest.strategies.base.settings import Count, Seed, StrategySettings, Whole
 from palimpsest.strategies.memory.reservoir import Reservoir, Rows
 
 Labels = int | Tensor
@@ -25,27 +23,21 @@ Labels = int | Tensor
 class MemorySettings(StrategySettings):
     """The settings of methods that store samples."""
 
-    memory: int = Field(
+    memory: Whole = Field(
         200,
-        ge=0,
         le=10**9,
-        strict=True,
         description="Samples in the memory, of all models together. 0 is fine-tuning.",
     )
-    memory_batch: int | None = Field(
+    memory_batch: Count | None = Field(
         None,
-        ge=1,
         le=10**9,
-        strict=True,
         description="M: samples drawn from the memory at a time, different ones, all where it has "
         "fewer. null: as many as a training batch has.",
     )
-    seed: int = Field(
-        0, ge=0, description="Seeds what is kept in the memory, and drawn from it. A suite sets it."
-    )
+    seed: Seed = 0
 
 
-class Rehearsal(SupervisedPlugin):
+class Rehearsal(Configured):
     """A plugin with a reservoir of training samples.
 
     A sample is offered each time that a model is trained on it, whole: inputs, target and task
@@ -54,20 +46,16 @@ class Rehearsal(SupervisedPlugin):
     time in another way, with numbers of its own. In a program whose data loader augments, inputs
     are stored as they come, and stay so.
 
-    Args:
-        **settings: See ``MemorySettings``; ``memory`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         memory: The samples. Its rows are ``x`` (inputs, of bytes with their ``mean`` and ``std`` in
             each channel), ``y``, ``label`` (on the CPU), and what a method adds.
     """
 
-    Settings: ClassVar[type[MemorySettings]] = MemorySettings
+    Settings = MemorySettings
+    settings: MemorySettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.memory = Reservoir(self.settings.memory, np.random.default_rng(self.settings.seed))
         self._noise = torch.Generator().manual_seed(self.settings.seed)
 

@@ -1,7 +1,5 @@
 """A memory of samples in which everything that was ever offered is equally likely to be."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -6,15 +6,13 @@ scaled. Afterwards the branch is folded into W, by the same arithmetic, so that 
 convolution's inputs are the patches that it multiplies.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from palimpsest.strategies.base.layer_inputs import Matrix, is_matrix
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, is_matrix
 from palimpsest.strategies.base.wrapping import wrap, wrapped
 
 
@@ -144,13 +142,13 @@ def add_branches(model: nn.Module) -> None:
     wrap(model, BranchedLayer, made)
 
 
-def branched(model: nn.Module) -> dict[Matrix, BranchedLayer]:
+def branched(model: nn.Module) -> dict[WeightMatrix, BranchedLayer]:
     """Return the wrapped layers of a network, and what their weights multiply."""
     found = wrapped(model, BranchedLayer)
-    return {Matrix(f"{name}.layer", own.layer): own for name, own in found.items()}
+    return {WeightMatrix(f"{name}.layer", own.layer): own for name, own in found.items()}
 
 
-def with_branches(model: nn.Module, method: str) -> dict[Matrix, BranchedLayer]:
+def with_branches(model: nn.Module, method: str) -> dict[WeightMatrix, BranchedLayer]:
     """Wrap the layers of a network, see ``add_branches``, and return them as ``branched`` does.
 
     Raises:

@@ -1,13 +1,11 @@
 """The common mechanism of strategies that merge models trained apart."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.grown import extended
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.network import running_statistics
 from palimpsest.strategies.base.settings import StrategySettings
@@ -62,21 +61,17 @@ class Merging(Hooked, NotesUse):
 
     To this a visit of a model is a training like any other: it adds one more task vector.
 
-    Args:
-        **settings: See the class's ``Settings``.
-
     Attributes:
-        settings: The checked settings.
         starts: theta_0, by name.
         own: The trained values of what one model alone has used, by name.
         statistics: The running statistics that each model's training has changed, by name.
     """
 
-    Settings: ClassVar[type[MergeSettings]] = MergeSettings
+    Settings = MergeSettings
+    settings: MergeSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.starts: Values = {}
         self.own: Values = {}
         self.statistics: dict[int, Values] = {}
@@ -240,6 +235,4 @@ def _grown(name: str, value: Tensor, now: Tensor) -> Tensor:
             f"{name} has the shape {tuple(now.shape)}, and {tuple(value.shape)} when an earlier "
             "model used it; models that are merged need parameters of the same shapes"
         )
-    grown = now.clone()
-    grown[tuple(map(slice, value.shape))] = value
-    return grown
+    return extended(value, now)

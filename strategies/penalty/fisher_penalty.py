@@ -1,6 +1,4 @@
-"""What penalties have in common whose importance is the diagonal Fisher information."""
-
-from __future__ import annotations
+"""Common parts of penalties whose importance is the diagonal Fisher information."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -11,8 +9,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import Count
 from palimpsest.strategies.base.sparse import dense_gradients
-from palimpsest.strategies.curvature.fisher import Estimator, fisher_of_training
+from palimpsest.strategies.curvature.fisher import Estimator, fisher_needs, fisher_of_training
 from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.penalty.settings import RegularizerSettings
 
@@ -27,17 +26,11 @@ class FisherSettings(RegularizerSettings):
         "most probable ones. 'batched': squares of mini-batches' mean gradients, true labels. "
         "'training': the same of the training's own batches, times their size; free, for any loss.",
     )
-    batch: int = Field(
-        128,
-        ge=1,
-        strict=True,
-        description="Samples of a mini-batch of the batched estimate; the others have none.",
+    batch: Count = Field(
+        128, description="Samples of a mini-batch of the batched estimate; the others have none."
     )
-    samples: int = Field(
-        1000,
-        ge=1,
-        strict=True,
-        description="Training samples that the Fisher information is averaged over.",
+    samples: Count = Field(
+        1000, description="Training samples that the Fisher information is averaged over."
     )
 
     @property
@@ -46,18 +39,11 @@ class FisherSettings(RegularizerSettings):
         return self.fisher == "training"
 
     def facts(self, facts: Facts) -> Facts:
-        """Tell where its importance is gathered during training."""
-        return replace(facts, online=facts.online or self.online)
-
-    @property
-    def needs_classes(self) -> str | None:
-        """The setting ``fisher``, but for the training's own batches."""
-        return None if self.online else f"fisher: {self.fisher}"
-
-    @property
-    def needs_single_samples(self) -> str | None:
-        """The setting ``fisher``, where it is not of batches."""
-        return None if self.fisher in ("training", "batched") else f"fisher: {self.fisher}"
+        """Add what the Fisher information needs, or that it is gathered during training."""
+        facts = super().facts(facts)
+        if self.fisher == "training":
+            return replace(facts, online=True)
+        return fisher_needs(facts, self.fisher)
 
 
 class FisherPenalty(Regularizer):
@@ -99,11 +85,7 @@ class FisherPenalty(Regularizer):
         if not (self.settings.online and self.gathers):
             return
         self._batches += 1
-        own = {
-            name: self._parameters[name]
-            for name in self._parameters
-            if name in self._protected and self._parameters[name].grad is not None
-        }
+        own = self.trained()
         for name in own.keys() - self._squares.keys():
             self._squares[name] = torch.zeros_like(own[name])
         if own:

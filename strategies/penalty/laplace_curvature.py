@@ -1,4 +1,4 @@
-"""What the Laplace approximation keeps of curvature, beside the quadratics of layers."""
+"""What the Laplace approximation keeps besides the quadratics of layers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from palimpsest.strategies.base.grown import fitted
-from palimpsest.strategies.curvature.kronecker import grown
+from palimpsest.strategies.base.grown import extended, fitted
 from palimpsest.strategies.curvature.kronecker_products import Product, Spectrum, nearest
 from palimpsest.strategies.penalty.quadratic import merge
 from palimpsest.strategies.posteriors.gaussian import broken
@@ -36,7 +35,7 @@ class Diagonal:
         """Extend it to a parameter that has grown, by 0 and by the values it has."""
         self.importance = fitted(self.importance, value.shape)
         self.precision = fitted(self.precision, value.shape)
-        self.anchor = grown(self.anchor, value)
+        self.anchor = extended(self.anchor, value)
 
     def plus(self, other: Diagonal, *, own_anchors: bool) -> Diagonal:
         """Return it with that of a later model.

@@ -24,8 +24,6 @@ Sources: Yun, Lozano & Yang, Adaptive Proximal Gradient Methods for Structured N
 (ProxGen), NeurIPS 2021, algorithm 1; Melchior, Joseph & Moolekamp, Proximal Adam, 2020.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt

@@ -5,8 +5,6 @@ The penalty is ``P(theta) = strength/2 * sum_i I_i (theta_i - a_i)^2`` with impo
 shapes, and know nothing of models, plugins or Avalanche.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

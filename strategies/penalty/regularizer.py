@@ -9,22 +9,22 @@ step are used by the current model, those with an importance were used by an ear
 their intersection is what the models share. A parameter without a gradient is never touched.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.grown import fitted
+from palimpsest.strategies.base.architectures import edges_of
+from palimpsest.strategies.base.grown import extended, fitted
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.sparse import changing_gradients
 from palimpsest.strategies.penalty import optimizer_metric
 from palimpsest.strategies.penalty.optimizer_metric import Denominators
-from palimpsest.strategies.penalty.protected import protected
 from palimpsest.strategies.penalty.quadratic import (
     add_gradient_,
     mean_importance,
@@ -35,6 +35,9 @@ from palimpsest.strategies.penalty.quadratic import (
 )
 from palimpsest.strategies.penalty.settings import RegularizerSettings
 from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty
+
+_SHOWN = 4
+"""How many names an error quotes."""
 
 
 @dataclass
@@ -95,17 +98,13 @@ class Regularizer(SharedParameterPenalty):
     ``consolidate``. With ``normalise: mean`` every I_i is divided by the mean of all, over all
     elements of the parameters that have one.
 
-    Args:
-        **settings: See the class's ``Settings``; ``strength`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         importances: I by parameter name, for protected parameters that some earlier model used,
             before they are divided by anything.
         anchors: The values they are pulled to, by parameter name.
     """
 
-    Settings: ClassVar[type[RegularizerSettings]] = RegularizerSettings
+    Settings = RegularizerSettings
     settings: RegularizerSettings
 
     def __init__(self, **settings: Any) -> None:
@@ -164,7 +163,7 @@ class Regularizer(SharedParameterPenalty):
 
     @property
     def _acts(self) -> bool:
-        """Whether there is any strength in the training under way."""
+        """Whether the penalty has any strength in this training."""
         return self.settings.strength > 0 and self._strength > 0
 
     def forget(self) -> None:
@@ -173,8 +172,13 @@ class Regularizer(SharedParameterPenalty):
 
     @property
     def gathers(self) -> bool:
-        """Whether the training under way counts for importances, and is not before the start."""
+        """Whether this training counts for importances: ``start`` is over."""
         return self.models_seen >= self.settings.start
+
+    def trained(self) -> dict[str, Parameter]:
+        """Return the protected parameters that have a gradient in this step, by name."""
+        own = self._parameters.items()
+        return {n: p for n, p in own if n in self._protected and p.grad is not None}
 
     def check_network(self, model: nn.Module, task: Task) -> None:
         """Refuse another loss, or patterns of ``protect`` that match nothing."""
@@ -210,10 +214,9 @@ class Regularizer(SharedParameterPenalty):
         self.note_gradients()
         if self.settings.application == "gradient" and self._acts:
             for block in self._blocks_now(strategy.optimizer):
-                gradients = dense_gradients(block.parameters)
                 own = (block.parameters, block.anchors, block.importances)
-                add_gradient_(gradients, *own, self._strength)
-                keep_sparse_(block.parameters, gradients)
+                with changing_gradients(block.parameters) as gradients:
+                    add_gradient_(gradients, *own, self._strength)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -266,9 +269,38 @@ class Regularizer(SharedParameterPenalty):
     def _fit_to_grown(self, name: str) -> None:
         """Extend importance (by 0) and anchor to a parameter that has grown, such as a head."""
         parameter = self._parameters.get(name)
-        if parameter is None or parameter.shape == self.importances[name].shape:
-            return
-        anchor = parameter.detach().clone()
-        anchor[tuple(slice(0, size) for size in self.anchors[name].shape)] = self.anchors[name]
-        self.anchors[name] = anchor
-        self.importances[name] = fitted(self.importances[name], parameter.shape)
+        if parameter is not None:
+            self.anchors[name] = extended(self.anchors[name], parameter)
+            self.importances[name] = fitted(self.importances[name], parameter.shape)
+
+
+def protected(model: nn.Module, protect: str | Sequence[str]) -> frozenset[str]:
+    """Return the names of the parameters that may have importance.
+
+    Args:
+        model: What is trained.
+        protect: ``all``, ``edges`` (see ``strategies.base.architectures.HasEdges``), or patterns of
+            names with the wildcards ``*``, ``?`` and ``[...]``.
+
+    Raises:
+        ValueError: A pattern matches no parameter, or the model does not tell its edges.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    if protect == "all":
+        return frozenset(names)
+    if protect == "edges":
+        return edges_of(model, "protect: edges")
+    assert not isinstance(protect, str)
+    return frozenset(name for pattern in protect for name in _matching(pattern, names))
+
+
+def _matching(pattern: str, names: Collection[str]) -> list[str]:
+    found = [name for name in names if fnmatchcase(name, pattern)]
+    if not found:
+        some = ", ".join(list(names)[:_SHOWN])
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        raise ValueError(
+            f"protect: the pattern {pattern!r} matches no parameter of the model, which has "
+            f"{some}{more}; wildcards are *, ? and [...]"
+        )
+    return found

@@ -37,8 +37,6 @@ samples of MNIST some 20 per step at strength 1e2, 150 at 1e4 and more than 400 
 digits, even if D is constant.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self

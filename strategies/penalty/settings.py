@@ -1,12 +1,18 @@
 """The settings of penalties on shared parameters."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from palimpsest.strategies.base.settings import NonNegative, StrategySettings
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import (
+    Count,
+    NonNegative,
+    Seed,
+    Share,
+    StrategySettings,
+    Whole,
+)
 
 Application = Literal["proximal", "decoupled", "gradient"]
 
@@ -44,9 +50,7 @@ class PenaltySettings(StrategySettings):
         "gradient, as in the papers; diverges when step size * strength * importance exceeds "
         "about 2, and distorts the second moments of adaptive optimizers.",
     )
-    seed: int = Field(
-        0, ge=0, description="Seeds the samples drawn to estimate importance. A suite sets it."
-    )
+    seed: Seed = 0
 
 
 class RegularizerSettings(PenaltySettings):
@@ -63,38 +67,24 @@ class RegularizerSettings(PenaltySettings):
         description="What importances are divided by. 'mean': by their mean over all parameters "
         "that have one, so that a strength means the same whatever their scale.",
     )
-    start: int = Field(
+    start: Whole = Field(
         0,
-        ge=0,
-        strict=True,
         description="Trainings (visits) to let pass before importance is gathered; the penalty "
         "acts from the one after.",
     )
-    reset_every: int | None = Field(
+    reset_every: Count | None = Field(
         None,
-        ge=1,
-        strict=True,
         description="All importances are forgotten after each of so many trainings (visits). "
         "null: never.",
     )
-    strength_decay: float = Field(
+    strength_decay: Share = Field(
         0.0,
-        ge=0,
-        le=1,
         description="By what share of itself, as given, the strength falls after each epoch from "
         "decay_after on, until it is 0.",
     )
-    decay_after: int = Field(
-        0,
-        ge=0,
-        strict=True,
-        description="Epochs with the whole strength.",
-    )
-    decay_every: int = Field(
-        1,
-        ge=1,
-        strict=True,
-        description="Trainings of such an epoch: the visits of an epoch of a search.",
+    decay_after: Whole = Field(0, description="Epochs with the whole strength.")
+    decay_every: Count = Field(
+        1, description="Trainings of such an epoch: the visits of an epoch of a search."
     )
 
     @model_validator(mode="after")
@@ -115,12 +105,7 @@ class RegularizerSettings(PenaltySettings):
         epoch = trainings // self.decay_every
         return max(0.0, 1.0 - self.strength_decay * max(0, epoch - self.decay_after + 1))
 
-    @property
-    def needs_a_look(self) -> bool:
-        """Whether patterns of names are to match parameters."""
-        return not isinstance(self.protect, str)
-
-    @property
-    def needs_edges(self) -> str | None:
-        """The setting ``protect``, where it says so."""
-        return "protect: edges" if self.protect == "edges" else None
+    def facts(self, facts: Facts) -> Facts:
+        """Add that ``protect`` needs edges, or parameters that its patterns match."""
+        edges = "protect: edges" if self.protect == "edges" else None
+        return facts.needing(edges=edges, check=not isinstance(self.protect, str))

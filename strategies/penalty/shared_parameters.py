@@ -1,9 +1,7 @@
 """What every penalty on shared parameters has: settings, steps and a value."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,24 +13,17 @@ from palimpsest.strategies.penalty.settings import PenaltySettings
 
 
 class SharedParameterPenalty(NotesUse):
-    """A penalty on the parameters that the current model shares with earlier ones.
+    """A penalty on the parameters that the current model shares with earlier ones."""
 
-    Args:
-        **settings: See the class's ``Settings``; ``strength`` is the dial.
-
-    Attributes:
-        settings: The checked settings.
-    """
-
-    Settings: ClassVar[type[PenaltySettings]] = PenaltySettings
+    Settings = PenaltySettings
+    settings: PenaltySettings
     needs_cross_entropy: bool = False
     """Whether importances are those of a classifier that is trained by cross-entropy."""
     clipped_with_loss: bool = False
     """Whether the program's clipping of gradients comes after the penalty's has been added."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
 
     @abstractmethod
     def penalty(self, model: nn.Module) -> Tensor:

@@ -6,8 +6,6 @@ with, so that an optimizer's weight decay draws variances to that, and not to 1.
 there, the layer computes with ``mean + sqrt(variance) * noise``; otherwise with its means.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,12 +1,10 @@
 """The common mechanism of strategies that learn a posterior over the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence, Sized
 from contextlib import AbstractContextManager
 from itertools import accumulate
 from math import log
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.hooks import Hooked, Task
-from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings
+from palimpsest.strategies.base.settings import NonNegative, Positive, Seed, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.posteriors.gaussian import (
     Gaussian,
@@ -58,9 +56,7 @@ class PosteriorSettings(StrategySettings):
         "multiplied by M, the experiences of the stream, so that the data count once where all "
         "models learn the same ones.",
     )
-    seed: int = Field(
-        0, ge=0, description="Seeds the weights that are drawn while training. A suite sets it."
-    )
+    seed: Seed = 0
 
 
 class Posterior(Hooked, NotesUse):
@@ -88,19 +84,15 @@ class Posterior(Hooked, NotesUse):
     normalisation and recurrent layers have no posterior: they are trained as they are, and nothing
     holds them.
 
-    Args:
-        **settings: See the class's ``Settings``; ``beta`` is the dial.
-
     Attributes:
-        settings: The checked settings.
         history: q_1, q_2, ... of each weight and bias, by name.
     """
 
-    Settings: ClassVar[type[PosteriorSettings]] = PosteriorSettings
+    Settings = PosteriorSettings
+    settings: PosteriorSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.history: dict[str, list[Gaussian]] = {}
         self._generator = torch.Generator().manual_seed(self.settings.seed)
         self._scale = 0.0

@@ -1,9 +1,7 @@
 """Projection of updates: steps that leave some directions of a layer's inputs alone."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -11,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
-from palimpsest.strategies.base.settings import StrategySettings
+from palimpsest.strategies.base.layer_inputs import WeightMatrix, fed, matrices
+from palimpsest.strategies.base.settings import Count, Seed, StrategySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
 from palimpsest.strategies.curvature.fisher import draw
 
@@ -20,25 +18,21 @@ from palimpsest.strategies.curvature.fisher import draw
 class InputSettings(StrategySettings):
     """The settings of every strategy that looks at what earlier models fed the layers."""
 
-    samples: int = Field(
+    samples: Count = Field(
         300,
-        ge=1,
         le=1000,
-        strict=True,
         description="Training samples of a model whose inputs of the layers are looked at.",
     )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+    seed: Seed = 0
 
 
 class ProjectionSettings(InputSettings):
     """The settings of every strategy that projects steps across earlier inputs."""
 
-    vectors: int = Field(
+    vectors: Count = Field(
         4096,
-        ge=1,
-        strict=True,
-        description="So many vectors of a layer's inputs are looked at, at most, drawn from those "
-        "of the samples. A convolution has one for each sample and position.",
+        description="Largest number of vectors of a layer's inputs, drawn from those of the "
+        "samples. A convolution has one for each sample and position.",
     )
 
 
@@ -55,23 +49,19 @@ class ProjectedUpdates(NotesUse):
     The step is projected, not the gradient, so that momentum, weight decay and adaptive optimizers
     do not leave the complement of M. Inputs are those of evaluation mode.
 
-    Args:
-        **settings: See the class's ``Settings``.
-
     Attributes:
-        settings: The checked settings.
         bases: M, of shape (inputs, k), by the name of the layer.
     """
 
-    Settings: ClassVar[type[ProjectionSettings]] = ProjectionSettings
+    Settings = ProjectionSettings
+    settings: ProjectionSettings
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.bases: dict[str, Tensor] = {}
-        self._layers: list[Matrix] = []
+        self._layers: list[WeightMatrix] = []
         self._earlier: set[str] = set()
-        self._moving: list[tuple[Matrix, list[Tensor]]] = []
+        self._moving: list[tuple[WeightMatrix, list[Tensor]]] = []
         self._fixed: list[Parameter] = []
         self._before: list[list[Tensor]] = []
         self._before_fixed: list[Tensor] = []
@@ -168,11 +158,11 @@ class ProjectedUpdates(NotesUse):
                 projected |= names
         self._fixed = [self._parameters[name] for name in own - projected]
 
-    def _leaves(self, layer: Matrix) -> bool:
+    def _leaves(self, layer: WeightMatrix) -> bool:
         """Whether a layer has a basis, and one that leaves a direction: else it is held fixed."""
         return layer.name in self.bases and self.bases[layer.name].shape[1] < layer.width
 
-    def _inputs(self, strategy: Any, layers: list[Matrix]) -> list[Tensor | None]:
+    def _inputs(self, strategy: Any, layers: list[WeightMatrix]) -> list[Tensor | None]:
         """Return what the weights of layers multiply, (vectors, inputs), for some samples."""
         generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
         x, _, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
@@ -188,7 +178,9 @@ class ProjectedUpdates(NotesUse):
         ]
 
 
-def _vectors(layer: Matrix, inputs: list[Tensor], most: int, generator: torch.Generator) -> Tensor:
+def _vectors(
+    layer: WeightMatrix, inputs: list[Tensor], most: int, generator: torch.Generator
+) -> Tensor:
     """Return the vectors of inputs of a layer, (vectors, inputs); of more, as many as allowed."""
     counts = [layer.count(each) for each in inputs]
     if sum(counts) <= most:

@@ -46,7 +46,9 @@ def new_strategy(name: str, like: str | None) -> None:
     strategy, test, suite = Path(f"{name}.py"), Path(f"test_{name}.py"), Path(f"{name}.yaml")
     texts = {strategy: _template("my_reg.py"), test: _template("test_my_reg.py")}
     found = None if like is None else STRATEGIES[like]
-    for_searches = found and (found.facts.searches or found.Settings().needs_edges)
+    for_searches = found and (
+        found.facts.searches or found.Settings().facts(found.facts).needs.edges
+    )
     if not for_searches:  # no scenario of the suite is one
         texts[suite] = _template("my_reg.yaml")
     if found is not None:
@@ -76,7 +78,7 @@ def _copy(strategy: type[Any], name: str) -> str:
     old, new = strategy.__name__, _class_name(name)
     text = (FOLDER / f"{facts.name}.py").read_text("utf-8")
     text = re.sub(rf"\b{old}(?=\b|Settings\b)", new, text)
-    text = text.replace(f'return "{facts.name}"', f'return "{name}"')  # what a need is of
+    text = text.replace(f'="{facts.name}"', f'="{name}"')  # also who has a need
     tree = ast.parse(text)
     (found,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == new)
     (told,) = (n for n in found.body if ast.unparse(n).startswith("facts = "))

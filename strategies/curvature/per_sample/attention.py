@@ -6,8 +6,6 @@ positions. ``torch``'s own layer does not expose them. What is between them is t
 with identities in the place of the projections.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Product = tuple[Tensor, Tensor | None, Tensor, Tensor]
+ProjectionProduct = tuple[Tensor, Tensor | None, Tensor, Tensor]
 """A weight, its bias, what the weight is applied to (outside the autograd graph), and the zeros
 that are added to the result."""
 
@@ -44,7 +42,7 @@ def attend(
     is_causal: bool = False,
     *,
     perturbation: Callable[[Tensor], Tensor],
-) -> tuple[tuple[Any, Any], list[Product]] | None:
+) -> tuple[tuple[Any, Any], list[ProjectionProduct]] | None:
     """Compute what a layer returns, in evaluation mode, with its parameters as constants.
 
     Args:
@@ -101,7 +99,7 @@ def attend(
     out, shift = layer.out_proj.weight, layer.out_proj.bias
     output = functional.linear(attended, out.detach(), None if shift is None else shift.detach())
     second = perturbation(output)
-    products: list[Product] = [
+    products: list[ProjectionProduct] = [
         (weight, bias, query.detach(), first),
         (out, shift, attended.detach(), second),
     ]

@@ -5,8 +5,6 @@ normalisation without running statistics, has no gradients of single samples: an
 computed from them would be that of another network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Sums over samples of a function of each sample's gradients, for any parameters, by autograd."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

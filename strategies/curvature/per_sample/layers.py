@@ -8,17 +8,15 @@ handles all samples at once::
     linear, T vectors per sample     sum_t g_nt a_nt^T   one matrix product per sample
     convolution                      the same, with patches of the input for a_nt
     transposed convolution           the same, with patches of g_n, and a_n in the place of g_nt
-    self-attention                   two linear layers over positions, see ``fisher_attention.py``
+    self-attention                   two linear layers over positions, see ``attention.py``
     normalisation                    sum_t g_nt a_nt     a is the normalised input
     embedding                        sum of g_nt over the positions t of one token
-    recurrent                        linear layers over steps, see ``fisher_recurrent.py``
+    recurrent                        linear layers over steps, see ``recurrent.py``
 
 The gradient by the bias is sum_t g_nt. Sources: Goodfellow, Efficient per-example gradient
 computations, 2015 (linear layers); Rochette et al., Efficient per-example gradient computations
 in convolutional neural networks, 2019.
 """
-
-from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

@@ -9,8 +9,6 @@ sum_t (d/du_t) x_t^T and that by W_hh is sum_t (d/dv_t) h_(t-1)^T. ``torch``'s o
 expose u and v. The equations are those of the documentation of ``nn.RNN``, ``nn.LSTM``, ``nn.GRU``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,7 +20,7 @@ State = tuple[Tensor, ...]
 """The hidden state, and the cell state of an LSTM."""
 
 
-class Product(NamedTuple):
+class GateProduct(NamedTuple):
     """One product of a weight with the vectors of all steps.
 
     Attributes:
@@ -42,7 +40,7 @@ def unroll(
     hx: Any = None,
     *,
     perturbation: Callable[[Tensor], Tensor] = torch.zeros_like,
-) -> tuple[tuple[Tensor, Any], list[Product]]:
+) -> tuple[tuple[Tensor, Any], list[GateProduct]]:
     """Compute the output of a recurrent layer, in evaluation mode and without projections.
 
     Args:
@@ -57,7 +55,7 @@ def unroll(
     directions = 2 if layer.bidirectional else 1
     steps = input.transpose(0, 1) if layer.batch_first else input
     states = _initial_states(layer, steps, hx, directions)
-    products: list[Product] = []
+    products: list[GateProduct] = []
     ends: list[State] = []
     for i in range(layer.num_layers):
         outputs = []
@@ -91,7 +89,7 @@ def _run(
     x: Tensor,
     state: State,
     perturbation: Callable[[Tensor], Tensor],
-) -> tuple[Tensor, State, list[Product]]:
+) -> tuple[Tensor, State, list[GateProduct]]:
     """Run one direction of one layer over x (T, N, I); return its hidden states (T, N, H)."""
     weight_ih, weight_hh = (getattr(layer, f"weight_{part}_{suffix}") for part in ("ih", "hh"))
     bias_ih = bias_hh = x.new_zeros(len(weight_hh))
@@ -110,8 +108,8 @@ def _run(
         state = _step(layer, u_t, torch.addmm(offset, state[0], weight_hh.T), state)
         hidden.append(state[0])
     products = [
-        Product(f"ih_{suffix}", x.detach(), du),
-        Product(f"hh_{suffix}", torch.stack(before), dv),
+        GateProduct(f"ih_{suffix}", x.detach(), du),
+        GateProduct(f"hh_{suffix}", torch.stack(before), dv),
     ]
     return torch.stack(hidden), state, products
 

@@ -4,8 +4,8 @@ The Fisher information is such a sum, of squares; the sensitivity of memory awar
 another, of absolute values. A sample's gradient is that of a batch with only this sample. The sum
 over samples is computed here for every network, in the fastest possible of three ways:
 
-* layers with closed forms: all samples at once, see ``per_sample_uses.py``;
-* all other parameters by autograd, batched over samples, see ``per_sample_gradients.py``;
+* layers with closed forms: all samples at once, see ``uses.py``;
+* all other parameters by autograd, batched over samples, see ``gradients.py``;
 * one sample after the other, if the network does what ``torch.func.vmap`` cannot follow
   (branches on values, boolean masks, activation checkpoints).
 
@@ -15,8 +15,6 @@ ordinary batch: if their logits differ from those one by one, as with batch norm
 running statistics, the network has no gradients of single samples, and an error says so, see
 ``batch_mates.py``.
 """
-
-from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +39,7 @@ from palimpsest.strategies.curvature.per_sample.batch_mates import (
 )
 from palimpsest.strategies.curvature.per_sample.layers import precise, squared_gradients
 from palimpsest.strategies.curvature.per_sample.uses import (
-    Use,
+    WeightUse,
     forward,
     in_graph,
     uses_of_one,
@@ -80,7 +78,7 @@ class Sum(ABC):
 
     @abstractmethod
     def of_uses(
-        self, logits: Tensor, uses: Sequence[Use], vectors: Iterable[Tensor]
+        self, logits: Tensor, uses: Sequence[WeightUse], vectors: Iterable[Tensor]
     ) -> dict[Tensor, Tensor]:
         """Return the sums for the weights and biases whose use was noted.
 
@@ -151,7 +149,7 @@ class _Plan:
     wanted: Mapping[str, Tensor]
     sum_of: Sum
     layers: list[nn.Module]
-    uses: list[Use]
+    uses: list[WeightUse]
     batch: int
 
     def sums(self, x: Tensor, part: slice) -> tuple[Tensor, dict[str, Tensor]]:
@@ -193,7 +191,7 @@ class _LastSampleOnly(Sum):
         return self._of.of_gradients(gradients)
 
     def of_uses(
-        self, logits: Tensor, uses: Sequence[Use], vectors: Iterable[Tensor]
+        self, logits: Tensor, uses: Sequence[WeightUse], vectors: Iterable[Tensor]
     ) -> dict[Tensor, Tensor]:
         """Return the other's sums."""
         return self._of.of_uses(logits, uses, vectors)

@@ -5,14 +5,12 @@ one sample. So no sample's values or gradients can come from another, whatever t
 the dimensions of its tensors; where vmap cannot follow, such as at branches that depend on values,
 it raises.
 
-The forward function of every layer that ``fisher_layers.py`` covers is replaced by one that notes
+The forward function of every layer that ``layers.py`` covers is replaced by one that notes
 the layer's input and adds zeros to its output; the gradient by the zeros is the gradient by the
 output. Meanwhile the layer's parameters are constants. So any other use of them, by the layer
 again, by another layer that shares them or by a function, shows in the autograd graph; for a
 parameter that is not in the graph, the notes account for all gradients.
 """
-
-from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +31,7 @@ from palimpsest.strategies.curvature.per_sample.recurrent import unroll
 
 
 @dataclass(frozen=True)
-class Use:
+class WeightUse:
     """The use of a weight in a forward pass.
 
     Attributes:
@@ -73,7 +71,7 @@ def _parameters(layer: nn.Module) -> set[Tensor]:
     return set(layer.parameters(recurse=isinstance(layer, nn.MultiheadAttention)))
 
 
-def uses_of_one(network: Network, layers: Sequence[nn.Module], sample: Tensor) -> list[Use]:
+def uses_of_one(network: Network, layers: Sequence[nn.Module], sample: Tensor) -> list[WeightUse]:
     """Return one sample's uses of the layers' weights; their tensors have no sample dimension."""
     with _watched(layers, lambda like: torch.zeros_like(like, requires_grad=True)) as uses:
         network.of_one(sample)
@@ -81,8 +79,8 @@ def uses_of_one(network: Network, layers: Sequence[nn.Module], sample: Tensor) -
 
 
 def forward(
-    network: Network, layers: Sequence[nn.Module], like: Sequence[Use], x: Tensor
-) -> tuple[Tensor, list[Use]]:
+    network: Network, layers: Sequence[nn.Module], like: Sequence[WeightUse], x: Tensor
+) -> tuple[Tensor, list[WeightUse]]:
     """Run a network on every sample of a batch by itself, and note the first use of its layers.
 
     Args:
@@ -150,7 +148,9 @@ class _AnyLayout(TorchFunctionMode):
 
 
 @contextmanager
-def _watched(layers: Sequence[nn.Module], zeros: Callable[[Tensor], Tensor]) -> Iterator[list[Use]]:
+def _watched(
+    layers: Sequence[nn.Module], zeros: Callable[[Tensor], Tensor]
+) -> Iterator[list[WeightUse]]:
     """Note the first use of layers.
 
     Args:
@@ -160,7 +160,7 @@ def _watched(layers: Sequence[nn.Module], zeros: Callable[[Tensor], Tensor]) -> 
     Yields:
         The uses, in order.
     """
-    uses: list[Use] = []
+    uses: list[WeightUse] = []
     seen: set[Tensor] = set()
 
     def attention(layer: Any, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -173,7 +173,7 @@ def _watched(layers: Sequence[nn.Module], zeros: Callable[[Tensor], Tensor]) -> 
         seen.update(own)
         result, products = found
         for weight, bias, vectors, added in products:
-            uses.append(Use(layer, weight, bias, vectors, added))
+            uses.append(WeightUse(layer, weight, bias, vectors, added))
         return result
 
     def call(layer: Any, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -199,13 +199,13 @@ def _watched(layers: Sequence[nn.Module], zeros: Callable[[Tensor], Tensor]) -> 
             for suffix, vectors, added in products:
                 weight = getattr(layer, f"weight_{suffix}")
                 bias = getattr(layer, f"bias_{suffix}", None)
-                uses.append(Use(layer, weight, bias, vectors, added))
+                uses.append(WeightUse(layer, weight, bias, vectors, added))
             return result
         with _constants(layer):
             output = forward(input, *args, **kwargs)
         added = zeros(output)
         bias = getattr(layer, "bias", None)
-        uses.append(Use(layer, layer.weight, bias, input.detach(), added))
+        uses.append(WeightUse(layer, layer.weight, bias, input.detach(), added))
         return output + added
 
     with replaced_forward(layers, call):
@@ -235,7 +235,7 @@ def in_graph(logits: Tensor, parameters: Mapping[str, Tensor]) -> list[str]:
 
 
 def backward(
-    logits: Tensor, uses: Sequence[Use], vectors: Iterable[Tensor]
+    logits: Tensor, uses: Sequence[WeightUse], vectors: Iterable[Tensor]
 ) -> Iterator[tuple[Tensor, ...]]:
     """Yield, for each vector (N, C), the gradients by the results of the uses, samples first."""
     zeros = [use.zeros for use in uses]

@@ -323,10 +323,15 @@ def test_a_conversion_keeps_common_buffers_common(seeded):
 
 # Every strategy
 
+
+def needs_edges(entry):
+    return bool(entry.Settings().facts(entry.facts).needs.edges)
+
+
 METHODS = [
     name
     for name, entry in STRATEGIES.items()
-    if name != "finetune" and not entry.facts.searches and entry.Settings().needs_edges is None
+    if name != "finetune" and not entry.facts.searches and not needs_edges(entry)
 ]  # the others need a supernet
 
 

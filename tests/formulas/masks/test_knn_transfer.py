@@ -197,7 +197,7 @@ def test_each_model_of_a_bank_looks_by_its_own_path_and_mask(monkeypatch):
 def test_what_suits_is_better_than_chance_or_clearly_better_than_the_models_own():
     own = Look(0.6, 100, 4)
     looks = [Look(accuracy, 100, 4) for accuracy in (0.25, 0.26, 0.7, 0.8)]
-    assert [each.suits(own, "rng") for each in looks] == [False, True, True, True]
+    assert [each.suits(own, "chance") for each in looks] == [False, True, True, True]
     assert [each.suits(own, "own") for each in looks] == [False, False, False, True]
 
 
