@@ -178,11 +178,6 @@ def test_nan_never_enters_the_store(store):
     assert store.statuses() == {}
 
 
-def test_it_uses_the_write_ahead_log(store):
-    with sqlite3.connect(store.path) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
 def test_a_missing_store_is_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match=r"palimpsest run SUITE"):
         Store(tmp_path / "nothing.db")
@@ -378,17 +373,6 @@ def test_runs_that_are_no_table_are_no_store(tmp_path, other, create):
     with pytest.raises(UserError, match="not a Palimpsest store"):
         examine(path)
     assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("change", ["DROP TABLE leases", "ALTER TABLE runs DROP COLUMN facts"])
-def test_a_store_has_all_tables_and_columns(tmp_path, change):
-    path = tmp_path / "other.db"
-    Store(path, create=True).close()
-    connection = sqlite3.connect(path)
-    connection.execute(change)
-    connection.close()
-    with pytest.raises(UserError, match="not a Palimpsest store"):
-        Store(path)
 
 
 def test_two_processes_may_make_a_store_at_once(tmp_path):

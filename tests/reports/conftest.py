@@ -47,6 +47,7 @@ def make_record(
 ) -> Record:
     matrix = [] if matrix is None else [list(row) for row in matrix]
     curves = curves or []
+    diverged = (error or "").startswith("DivergedError")
     own = {BASELINE: matrix} if (kind or strategy) == "finetune" else {}
     return Record(
         key=sha256(repr((scenario, strategy, strength, seed, started)).encode()).hexdigest(),
@@ -56,7 +57,9 @@ def make_record(
         strength=strength,
         seed=seed,
         status="failed" if error else "done",
-        failure=Failure(FailureKind.ERROR, error) if error else None,
+        failure=Failure(FailureKind.DIVERGED if diverged else FailureKind.ERROR, error)
+        if error
+        else None,
         spec=Spec({
             "scenario": {
                 "name": scenario,

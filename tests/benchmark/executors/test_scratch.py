@@ -1,13 +1,11 @@
 """Folders for shared files: whose they are, and that no run fails for want of them."""
 
-import contextlib
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import types
-from pathlib import Path
 
 import pytest
 from at_length import at_length
@@ -62,42 +60,6 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(tmp_
     assert {path.name for path in tmp_path.iterdir()} == others
 
 
-def test_what_an_orphan_still_writes_does_not_keep_a_folder(tmp_path, monkeypatch):
-    executor = WithScratch(tmp_path)
-    real, late = Path.unlink, []
-
-    def unlink(path, *arguments, **options):
-        real(path, *arguments, **options)
-        with contextlib.suppress(OSError):
-            (executor._scratch / "late.tensors").touch()
-            late.append(path)
-
-    (executor._scratch / "data.tensors").touch()
-    monkeypatch.setattr(Path, "unlink", unlink)
-    executor.__exit__(None, None, None)
-    assert late == []
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_was_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):
-    """Another process may lock it before its owner does."""
-    from palimpsest.benchmark.executors import scratch
-
-    real, calls = scratch.fcntl.flock, []
-
-    def flock(lock, how):
-        calls.append(how)
-        if len(calls) == 1:
-            shutil.rmtree(Path(lock.name).parent)
-        real(lock, how)
-
-    monkeypatch.setattr(scratch.fcntl, "flock", flock)
-    with WithScratch(tmp_path) as executor:
-        assert executor._scratch.is_dir()
-        assert len(calls) == 2
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_no_run_fails_where_there_is_no_folder_for_scratch_files(tmp_path, monkeypatch, workers):
     plain = run_suite(SUITE, store=tmp_path / "plain.db", workers=workers)
@@ -132,20 +94,6 @@ def test_little_space_is_told_beforehand(tmp_path, monkeypatch):
     assert "--scratch" in said
     usage.free = 5 << 30
     assert scratch_warning(tmp_path) is None
-
-
-def test_scratch_files_are_where_the_user_says(tmp_path):
-    seen = []
-
-    def look(news):
-        seen.extend(path.suffix for path in (tmp_path / "here").rglob("*"))
-
-    (tmp_path / "here").mkdir()
-    run_suite(
-        SUITE, store=tmp_path / "r.db", workers=1, scratch=str(tmp_path / "here"), progress=look
-    )
-    assert {".tensors", ".first"} <= {*seen}
-    assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_processes_of_a_node_share_a_folder_that_the_last_one_removes(tmp_path):

@@ -285,14 +285,6 @@ def test_with_dropout_taking_over_is_bit_identical_to_training(of_each_way, case
     assert over == {*ENDS_ONLY, "joint"}  # of joint training, no model is timed by itself
 
 
-@every_case
-def test_with_dropout_strength_zero_is_fine_tuning(of_each_way, case):
-    for done in of_each_way(case):
-        for (strategy, strength), record in done.items():
-            if strength == 0:
-                assert everything(record) == everything(done["finetune", None]), strategy
-
-
 @pytest.mark.parametrize("kind", HANDED_OVER)
 def test_what_a_network_draws_or_keeps_is_handed_over(make_runs, root, scratch, kind):
     probes = ["refit"] if kind == "dropout" else []

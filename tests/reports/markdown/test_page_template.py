@@ -172,11 +172,6 @@ def test_a_figure_needs_a_name_of_its_own(render, runs):
         render(figure % "../a", runs)
 
 
-def test_rules_within_the_text_are_no_front_matter(render, runs):
-    text, _ = render("a\n\n---\n\nb\n", runs)
-    assert text.endswith("-->\n\na\n\n---\n\nb\n")
-
-
 @pytest.fixture
 def store(tmp_path, runs):
     with Store(tmp_path / "runs.db", create=True) as made:
@@ -203,14 +198,6 @@ def test_the_command_writes_the_page_and_its_figures(tmp_path, store, capsys):
     first = {path: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*")}
     assert page(tmp_path / "page.md.j2", "--store", store, "--out", output) == 0
     assert first == {path: path.read_bytes() for path in (tmp_path / "docs").rglob("*.*")}
-
-
-def test_a_mistake_writes_nothing(tmp_path, store, capsys):
-    (tmp_path / "page.md.j2").write_text("{{ suite('paper').runs }}\n{{ nothing }}")
-    output = tmp_path / "docs" / "study.md"
-    assert page(tmp_path / "page.md.j2", "--store", store, "--out", output) == 2
-    assert "page.md.j2, line 2: 'nothing' is not known" in capsys.readouterr().err
-    assert not output.parent.exists()
 
 
 @pytest.mark.parametrize(
