@@ -36,16 +36,6 @@ NEW = {"combine", "anchor", "protect", "normalise", "start", "reset_every"}
 NEW |= {"strength_decay", "decay_after", "decay_every"}
 
 
-def test_defaults_are_in_no_key():
-    assert not NEW & WPLSettings().model_dump().keys()
-    told = WPLSettings(combine="sum", anchor="weighted", protect=["a"], normalise="mean", start=1)
-    assert told.model_dump(mode="json")["protect"] == ["a"]
-    left_out = {"reset_every", "strength_decay", "decay_after", "decay_every"}
-    assert NEW - told.model_dump().keys() == left_out
-    falling = WPLSettings(strength_decay=0.5, decay_after=2, decay_every=3).model_dump()
-    assert falling.keys() >= {"strength_decay", "decay_after", "decay_every"}
-
-
 # A strength that falls from epoch to epoch.
 
 

@@ -174,6 +174,8 @@ def test_a_figure_in_a_file_of_the_folder_is_in_the_report_and_in_a_notebook(
 
 
 def test_importing_it_is_light():
-    code = "import sys, reports; sys.exit(str({'matplotlib', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys, palimpsest.reports; sys.exit(str({'matplotlib', 'pandas'} & set(sys.modules)))"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert told.stderr.strip() == "set()"

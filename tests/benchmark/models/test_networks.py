@@ -1,7 +1,6 @@
 """Whole networks as models: what they share, their heads, running statistics, and bad input."""
 
 import copy
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -559,15 +558,6 @@ def test_mistakes_of_a_suite_have_their_line():
 
 
 # Keys, and the user's own
-
-
-def test_a_name_alone_is_stored_as_such_and_defaults_are_not():
-    dump = Split(network={"name": "mlp"}).model_dump(mode="json")
-    assert dump["network"] == "mlp"
-    assert "shared" not in TwoModels().model_dump(mode="json")
-    long = network("frozen").model_dump(mode="json")
-    assert long == TINY | {"batch_norm": "frozen"}
-    assert Network.model_validate(json.loads(json.dumps(long))) == network("frozen")
 
 
 def test_a_plugin_adds_a_network_and_its_code_is_in_the_key(tmp_path, root):

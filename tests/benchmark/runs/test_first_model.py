@@ -1,6 +1,5 @@
 """Runs that share their first model, where the network draws random numbers or keeps a state."""
 
-import json
 import random
 from dataclasses import asdict, replace
 from functools import cache
@@ -479,12 +478,3 @@ def test_numbers_of_ones_own_leave_no_trace():
             raise KeyError
     assert seen[0] == seen[1]
     assert drawn() == expected
-
-
-def test_a_networks_own_draws_are_repeated_by_the_same_run(make_runs, root):
-    for kind in ("numpy in evaluation", "python in evaluation"):
-        (run,) = make_runs({"finetune": {}}, kind=kind)
-        first = numbers(execute(run, root))
-        drawn()
-        assert numbers(execute(run, root)) == first
-        json.dumps(first["curves"])

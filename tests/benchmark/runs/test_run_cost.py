@@ -143,14 +143,6 @@ def test_a_first_model_that_was_taken_over_is_asked_about_too(tmp_path):
     assert plain.free_shares == []
 
 
-def test_nothing_is_shared_by_models_of_their_own(tmp_path):
-    alone = TWO_MODELS | {"shared_layers": 0, "steps": 5}
-    record = carried_out(tmp_path, "freeze", scenario=alone)
-    assert record.cost["shared_parameters"] == 0
-    assert record.cost["capacity"] == {}
-    assert record.free_shares == []
-
-
 def test_a_model_after_which_nothing_was_asked_is_unknown():
     tensors = [
         {"parameters": 3, "free": [None, 0.5]},

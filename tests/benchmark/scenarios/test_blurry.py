@@ -7,7 +7,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.families.rotated import Rotated
 from palimpsest.benchmark.scenarios.families.split import Split
@@ -68,12 +67,6 @@ def test_the_seed_decides_which_samples_move():
         assert samples_of(first, "train", i) != samples_of(other, "train", i)
 
 
-def test_images_stay_bytes():
-    for name in ("split", "permuted"):
-        scenario = blurred(SETTINGS[name], 0.3).build(0, NOWHERE, "cpu")
-        assert all(isinstance(e.dataset.samples[0], Pixels) for e in scenario.train)
-
-
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99, 0.999])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 3, 2), (7, 1, 9, 4), (6, 6)])
 def test_any_sizes_and_shares_lose_no_sample(sizes, share):
@@ -95,8 +88,3 @@ def test_a_head_for_each_experience_is_refused(family):
     with pytest.raises(ValidationError, match="blurry needs one head for all experiences"):
         family(incremental="task", blurry=0.1)
     assert family(incremental="task", blurry=0).blurry == 0
-
-
-def test_the_default_is_no_part_of_the_key():
-    assert "blurry" not in Split().model_dump(mode="json")
-    assert blurred(SETTINGS["split"], 0.1).model_dump(mode="json")["blurry"] == 0.1

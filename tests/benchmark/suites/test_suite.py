@@ -3,12 +3,10 @@
 import re
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.plugins.families import FAMILIES
-from palimpsest.benchmark.suites.file import shipped_suites
 from palimpsest.benchmark.suites.loading import load_suite, load_suites
 
 SUITE = """\
@@ -189,18 +187,6 @@ def test_steps_replace_default_epochs(write):
     assert suite.scenarios["turned"].steps_for(100) == 30
 
 
-@pytest.mark.parametrize("name", sorted(shipped_suites()))
-def test_every_shipped_suite_is_valid_and_says_what_it_is(name, tmp_path):
-    for place in (tmp_path / "text" / "ptb", tmp_path / "ptb"):
-        place.mkdir(parents=True)
-        for split in ("train", "valid", "test"):
-            (place / f"{split}.txt").write_text("some words\n")
-    suite = load_suite(name)
-    assert suite.name == name.split("/")[-1]
-    assert suite.description
-    assert suite.runs("cpu", tmp_path)
-
-
 MISTAKES = [
     ({"  wpl:\n": "  wlp:\n"}, 14, "strategies.wlp: unknown strategy 'wlp'; did you mean 'wpl'?"),
     ({"strategy: ewc": "strategy: ecw"}, 17, "did you mean 'ewc'?"),
@@ -372,11 +358,6 @@ def test_merge_keys_and_byte_order_marks_are_read(tmp_path):
     assert keys(runs(str(path), tmp_path)) == keys(plain)
 
 
-def test_an_unknown_suite_names_the_nearest(write):
-    with pytest.raises(UserError, match=re.escape("did you mean 'quick'?")):
-        load_suite("quik")
-
-
 def test_a_missing_file_is_told_as_one():
     with pytest.raises(UserError, match="this suite file does not exist"):
         load_suite("nowhere.yaml")
@@ -415,19 +396,9 @@ def test_the_seed_of_a_large_number_is_taken_as_advised(write):
             load_suite(write(), **changes)
 
 
-def test_a_strategy_that_the_suite_does_not_have_is_told(write):
-    with pytest.raises(UserError, match="did you mean 'wpl'"):
-        load_suite(write(), strategies=["wlp"])
-
-
 def test_yaml_cannot_build_objects(write):
     with pytest.raises(UserError, match="not valid YAML"):
         load_suite(write("suite: !!python/object/apply:os.getcwd []\n"))
-
-
-def test_shipped_suites_are_plain_yaml():
-    for text in shipped_suites().values():
-        assert isinstance(yaml.safe_load(text), dict)
 
 
 # Several suites
