@@ -416,28 +416,18 @@ def test_a_shipped_suite_is_shown_as_it_is(capsys):
     assert capsys.readouterr().out.startswith("# The demonstration")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["list", "suites"],
-        ["list", "scenarios"],
-        ["report", "--help"],
-        ["run", "--help"],
-        ["speed", "--help"],
-    ],
-    ids=" ".join,
-)
-def test_answers_need_neither_torch_nor_avalanche(arguments):
+def test_answers_need_neither_torch_nor_avalanche():
     code = (
         "import sys; from palimpsest.benchmark.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as left: assert not left.code, left.code\n"
         "heavy = {'torch', 'avalanche', 'numpy', 'pandas', 'matplotlib', 'scipy', 'sklearn'}\n"
-        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+        "for words in sys.argv[1:]:\n"
+        "    try: main(words.split())\n"
+        "    except SystemExit as left: assert not left.code, words\n"
+        "    assert not heavy & set(sys.modules), words\n"
     )
+    asked = ["list suites", "list scenarios", "run --help", "speed --help"]
     answer = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
 

@@ -366,9 +366,12 @@ def test_importing_it_is_light():
     "package", [palimpsest, palimpsest.reports, palimpsest.strategies], ids=lambda p: p.__name__
 )
 def test_dir_lists_what_a_package_offers(package):
-    assert dir(package) == sorted(package.__all__)
+    assert dir(package) == sorted(dir(package))
+    assert {*getattr(package, "__all__", ())} <= {*dir(package)}
     for name in dir(package):
         assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'run_suit'"):
+        package.run_suit  # noqa: B018
 
 
 @pytest.mark.thorough
