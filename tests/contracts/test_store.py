@@ -375,6 +375,17 @@ def test_runs_that_are_no_table_are_no_store(tmp_path, other, create):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("change", ["DROP TABLE leases", "ALTER TABLE runs DROP COLUMN facts"])
+def test_a_store_has_all_tables_and_columns(tmp_path, change):
+    path = tmp_path / "other.db"
+    Store(path, create=True).close()
+    connection = sqlite3.connect(path)
+    connection.execute(change)
+    connection.close()
+    with pytest.raises(UserError, match="not a Palimpsest store"):
+        Store(path)
+
+
 def test_two_processes_may_make_a_store_at_once(tmp_path):
     path = tmp_path / "new.db"
     other = sqlite3.connect(path, isolation_level=None)

@@ -1,11 +1,13 @@
 """Folders for shared files: whose they are, and that no run fails for want of them."""
 
+import contextlib
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import types
+from pathlib import Path
 
 import pytest
 from at_length import at_length
@@ -58,6 +60,42 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(tmp_
         assert left not in own
         assert {path.name for path in tmp_path.iterdir()} == others | own
     assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_what_an_orphan_still_writes_does_not_keep_a_folder(tmp_path, monkeypatch):
+    executor = WithScratch(tmp_path)
+    real, late = Path.unlink, []
+
+    def unlink(path, *arguments, **options):
+        real(path, *arguments, **options)
+        with contextlib.suppress(OSError):
+            (executor._scratch / "late.tensors").touch()
+            late.append(path)
+
+    (executor._scratch / "data.tensors").touch()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    executor.__exit__(None, None, None)
+    assert late == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):
+    """Another process may lock it before its owner does."""
+    from palimpsest.benchmark.executors import scratch
+
+    real, calls = scratch.fcntl.flock, []
+
+    def flock(lock, how):
+        calls.append(how)
+        if len(calls) == 1:
+            shutil.rmtree(Path(lock.name).parent)
+        real(lock, how)
+
+    monkeypatch.setattr(scratch.fcntl, "flock", flock)
+    with WithScratch(tmp_path) as executor:
+        assert executor._scratch.is_dir()
+        assert len(calls) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -546,6 +546,14 @@ def test_where_nobody_may_look_runs_go_on(monkeypatch, tmp_path, make_runs):
     assert "is not used (it cannot be read: Permission denied)" in said.pop()
 
 
+def test_where_no_folder_can_be_made_runs_go_on(tmp_path, make_runs):
+    (run,) = make_runs({"finetune": {}})
+    (tmp_path / "file").touch()
+    said = set(goes_on(run, Checkpoints(tmp_path / "file" / "kept", 4)))
+    assert len(said) == 1
+    assert "checkpoints cannot be written (Not a directory)" in said.pop()
+
+
 def test_time_adds_up_and_saving_is_not_counted(halfway, monkeypatch):
     run, wanted = halfway
     files = wanted.of((run,))
