@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from figure_checks import each, over_seeds
+from figure_checks import each
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -116,32 +116,6 @@ def test_rankings_tell_means_over_seeds_or_runs(figures, rich):
             assert float(said.replace("−", "-")) == pytest.approx(100 * row.mean.value, abs=0.051)
             what = "seed" if len(standing.scenarios) == 1 else "run"
             assert mark.told[2].startswith(f"{row.mean.n} {what}")
-
-
-def test_probes_tell_means_over_seeds(figures):
-    for probe, value in (("distance", "relative"), ("similarity", "cka")):
-        for plot, figure in each(figures, f"-inside-{probe}"):
-            means = over_seeds(plot.data, ["variant", "block"], value)
-            by_name = {(v, b.replace("_", " ")): mean for (v, b), mean in means.items()}
-            found = {
-                (mark.told[0], mark.told[1].split(":")[0]): mark.number.value
-                for artist, marks in shown(figure)
-                for mark in marks
-                if mark.number
-            }
-            assert found == pytest.approx({k: v for k, v in by_name.items() if not np.isnan(v)})
-    for _, figure in each(figures, "-inside-refit"):
-        for line, (mark,) in numbers(figure, Line2D):
-            if len(line.get_xdata()) == 1:
-                assert list(line.get_xdata()) == pytest.approx([100 * mark.number.value])
-    for plot, figure in each(figures, "-inside-importance"):
-        medians = plot.data.groupby(["variant", "block"])["q0.5"].mean()
-        marks = {mark for _, (mark,) in shown(figure) if len(mark.told) > 1}
-        assert len(marks) == len({(m.told[0], m.told[1]) for m in marks})
-        for mark in marks:
-            said = float(mark.told[2].removeprefix("median "))
-            block = mark.told[1].replace(" ", "_")
-            assert said == pytest.approx(medians[mark.told[0], block], rel=0.06)
 
 
 def test_profiles_tell_where_they_fall(figures):

@@ -136,10 +136,6 @@ def test_a_page_says_where_there_is_nothing_to_remove(study, fabricated, name):
     assert "nothing to remove" in paper.table(["k3"], ["wpl@1e4"], [name])
 
 
-def test_fine_tuning_is_not_compared_with_itself(study, runs):
-    assert str(study(runs).value("k3", "finetune", "removed")) == "–"
-
-
 def test_what_compares_needs_fine_tuning(study, runs):
     alone = [r for r in runs if r.strategy != "finetune"]
     for quantity in ("removed", "price"):

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from known_facts import facts_of, with_dial
+from known_facts import facts_of
 
 from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.benchmark.suites.spec import Spec
@@ -38,12 +38,6 @@ def test_labels():
     assert Variant("adapter", facts_of("smile"), 4).label == "adapter, rank 4"
     assert Variant("der", facts_of("der"), 2000.0).label == "der, memory 2000"
     assert Variant("merge", facts_of("ties"), 0.0001).label == "merge, scale 1e-4"
-
-
-def test_a_variant_is_labelled_by_its_dial(record):
-    run = record([[0.9]], strategy="adapter", strength=0.5)
-    (cell,) = group([with_dial(run, "scale")])
-    assert cell.variant.label == "adapter, scale 0.5"
 
 
 def test_order_is_finetune_then_strategies_by_strength_then_references(record):
