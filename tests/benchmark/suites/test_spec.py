@@ -161,6 +161,8 @@ def run_of(root, strategy=None, **scenario):
 ])  # fmt: skip
 def test_a_setting_at_its_default_is_in_no_key(root, default, other):
     assert run_of(root, default).key == run_of(root).key != run_of(root, other).key
+    assert run_of(root, default).spec.hashed["strategy"]["settings"] == {}
+    assert len(run_of(root, other).spec.hashed["strategy"]["settings"]) == 1
 
 
 def test_neither_is_one_inside_of_another(root):
