@@ -96,6 +96,37 @@ def test_it_has_the_properties_of_the_kit(name):
     assert sum(v.outcome == "pass" for v in found) >= 6
 
 
+CHEAP = {
+    "deterministic",
+    "works in plain Avalanche",
+    "modes are left as found",
+    "evaluation changes nothing",
+    "memory grows as declared",
+    "evaluation does not draw",
+    "a checkpoint keeps everything",
+    "hooks are called",
+    "adapting twice is adapting once",
+    "evaluating puts everything back",
+    "drawn weights are put back",
+    "turning trains nothing",
+    "private parts are not merged",
+    "one model alone is itself",
+}
+"""What takes half a second of a strategy, asked of those whose whole kit is thorough."""
+
+
+def test_cheap_properties_are_properties():
+    assert {each.name for each in PROPERTIES} >= CHEAP
+
+
+@pytest.mark.parametrize("name", sorted(LONG))
+def test_it_has_the_cheap_properties_of_the_kit(name):
+    (candidate,) = candidates(name, FEWER.get(name, {}))
+    found = [verdict(wanted, candidate) for wanted in PROPERTIES if wanted.name in CHEAP]
+    assert not {v.property: v.detail for v in found if v.outcome in FOUND}
+    assert sum(v.outcome == "pass" for v in found) >= 4
+
+
 SLOW = {"protects behind every optimizer", "rests at the minimum", "memory grows as declared"}
 """Asked of the defaults alone."""
 

@@ -178,11 +178,6 @@ def test_nan_never_enters_the_store(store):
     assert store.statuses() == {}
 
 
-def test_it_uses_the_write_ahead_log(store):
-    with sqlite3.connect(store.path) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
 def test_a_missing_store_is_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match=r"palimpsest run SUITE"):
         Store(tmp_path / "nothing.db")

@@ -32,7 +32,6 @@ from torch.nn.functional import cross_entropy
 
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.runs.cost import state_bytes
 from palimpsest.benchmark.scenarios.settings.augment import Augment
 from palimpsest.benchmark.training.augmentation import Augmentation
 from palimpsest.strategies import DER, Replay
@@ -225,15 +224,6 @@ def test_the_seed_decides_and_nothing_else_draws(method):
 
     assert same(trained(1, 0), trained(1, 5))
     assert not same(trained(1, 0), trained(2, 0))
-
-
-@every_method
-def test_it_holds_no_more_than_its_samples(method):
-    plugin = method(memory=SIZE)
-    trained = train(make_bank(THREE), [plugin], parts=make_data(3), program="in_memory")
-    own = FEATURES * 4 + 8 + 8 + (CLASSES * 4 if method is DER else 0)  # x, target, label, logits
-    assert state_bytes(plugin, trained) == SIZE * own
-    assert plugin.memory.seen == 3 * 2 * SAMPLES
 
 
 def test_heads_that_grow_are_held_to_the_logits_that_they_had():

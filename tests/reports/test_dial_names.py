@@ -12,9 +12,7 @@ from palimpsest.benchmark.results.selection import Selection
 from palimpsest.benchmark.store.store import Store
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.figures.drawing.settings import figure_settings
 from palimpsest.reports.html.parts import Words
-from palimpsest.reports.html.runs_table import runs_data
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.runs.cells import dial_of, group
@@ -59,18 +57,6 @@ def told(records):
     return found
 
 
-def drawn(records, ending):
-    """What is written in the figures whose names end so."""
-    parts = [part for section in sections(group(records)) for part in section.parts]
-    words = []
-    for part in parts:
-        if isinstance(part, Plot) and part.name.endswith(ending):
-            with figure_settings():
-                axes = part.draw().axes
-            words += [text for ax in axes for text in (ax.get_title("left"), ax.get_xlabel())]
-    return words
-
-
 def test_a_report_of_ranks_speaks_of_ranks(ranked):
     texts = told(ranked)
     assert [text for text in texts if "strength" in text.lower()] == []
@@ -79,10 +65,6 @@ def test_a_report_of_ranks_speaks_of_ranks(ranked):
     assert [text for text in texts if re.search(r"\b(weak|strong)", text)] == []
     assert any("each half of the seeds is reported at the rank that" in text for text in texts)
     assert "How much depends on the rank" in texts
-
-
-def test_figures_of_ranks_have_ranks_on_them(ranked):
-    assert "seeds lost, by rank" in drawn(ranked, "-plane")
 
 
 def test_beside_strengths_a_heading_is_neutral_and_rows_have_the_names(mixed):
@@ -135,10 +117,6 @@ def test_a_page_names_the_dial(ranked, mixed):
         sentence = chosen_strengths({"split": chosen}, {})
         assert sentence.startswith(f"{plural(heading).capitalize()}, chosen on validation data: ")
         assert f"wpl {rank}" in sentence
-
-
-def test_the_search_of_a_report_finds_a_run_by_its_dial(mixed):
-    assert runs_data(group(mixed))["dials"] == {"wpl": "rank", "ewc": "strength"}
 
 
 def test_the_command_names_the_dial(mixed, tmp_path, capsys):

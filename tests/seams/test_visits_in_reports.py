@@ -1,16 +1,13 @@
 """Runs without an accuracy matrix: reports show accuracies at the end, and say nothing false."""
 
-import json
 from dataclasses import replace
 
 import pytest
 from one_run import execute
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.cli.printing.progress import outcome
 from palimpsest.benchmark.cli.printing.summary import print_summary
 from palimpsest.benchmark.metrics import METRICS, Metric
-from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.store.store import Store
 from palimpsest.reports.analysis.quantities import QUANTITIES, interval, quantity_named
 from palimpsest.reports.analysis.remarks.coincidence import coinciding
@@ -115,21 +112,6 @@ def test_a_last_visit_that_leaves_a_model_out_is_told(records, tmp_path, capsys)
     assert (code, "nothing was compared" in told) == (2, True)
 
 
-def test_stores_are_compared_by_their_ends(records, tmp_path, capsys):
-    worse = [
-        replace(r, moments=[*r.moments[:-1], r.moments[-1] | {"accuracy": [0.0] * 20}])
-        if r.strategy == "freeze"
-        else r
-        for r in records
-    ]
-    stores = stored(tmp_path / "a.db", records), stored(tmp_path / "b.db", worse)
-    code, out, _ = command(capsys, "compare", *stores, "--json")
-    found = json.loads(out)
-    assert (code, found["cells"]) == (0, 4)
-    assert {each["metric"] for each in found["numbers"]} == {"average_accuracy"}
-    assert found["counts"] == {"equal": 3, "undetermined": 1}
-
-
 def test_runs_are_listed_and_summed_up_by_their_ends(records, in_turn, tmp_path, capsys):
     store = stored(tmp_path / "runs.db", records)
     _, out, _ = command(capsys, "list", "runs", "--store", store)
@@ -149,14 +131,6 @@ def test_runs_are_listed_and_summed_up_by_their_ends(records, in_turn, tmp_path,
     assert "forgetting" in out
 
 
-def test_an_archive_and_one_run_have_the_end(records, tmp_path, capsys):
-    (tmp_path / "runs.parquet").write_bytes(archive(records))
-    key = records[0].key
-    _, out, _ = command(capsys, "show", "run", key, "--store", tmp_path / "runs.parquet")
-    assert "average accuracy" in out
-    assert "stability" not in out
-
-
 def test_a_page_has_the_end_and_a_dash_for_what_needs_an_order(records):
     plain, *others = group(records)
     for cell in (plain, *others):
@@ -174,7 +148,3 @@ def test_moments_are_results(records):
     one = next(record for record in records if record.strategy == "finetune")
     assert same_results(one, replace(one))
     assert not same_results(one, replace(one, moments=[]))
-
-
-def test_progress_ends_in_what_came_out(records):
-    assert outcome(records[0]).startswith("done it finetune seed 0: average accuracy ")

@@ -96,12 +96,6 @@ def test_runs_are_listed_as_the_contract_says(done, capsys):
     assert wpl["spec"]["strategy"]["settings"]["samples"] == 50
 
 
-def test_strategies_are_paired(done, capsys):
-    runs = listed(done / "r.db", capsys)
-    first_rows = {(r["seed"], tuple(r["accuracy_matrix"][0])) for r in runs}
-    assert len(first_rows) == 2  # one per seed: the same weights, the same batches
-
-
 def test_running_again_runs_nothing(done, capsys):
     before = (done / "r.db").read_bytes()
     assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
@@ -136,13 +130,6 @@ def test_run_prints_json_and_nothing_else(done, capsys):
     assert captured.err == ""
 
 
-def test_quiet_prints_nothing(done, capsys):
-    capsys.readouterr()
-    assert command("run", done / "small.yaml", "--store", done / "r.db", "--quiet") == 0
-    captured = capsys.readouterr()
-    assert captured.out == captured.err == ""
-
-
 def test_report_writes_one_file_and_prints_its_path(done, tmp_path, capsys):
     assert command("report", done / "r.db", "--output", tmp_path / "r.html") == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "r.html")
@@ -174,15 +161,6 @@ def test_a_diverging_run_says_so(suite, capsys):
     (run,) = listed("d.db", capsys)
     assert run["status"] == "failed"
     assert "DivergedError" in run["error"]
-
-
-def test_a_failed_run_is_tried_again(suite, capsys):
-    setting = "scenarios.two_models.optimizer={name: sgd, learning_rate: 1e20}"
-    options = ("--store", "d.db", "--workers", 1, "--seeds", 1, "--strategies", "finetune")
-    assert command("run", suite, *options, "--set", setting) == 1
-    capsys.readouterr()
-    assert command("run", suite, *options, "--set", setting, "--dry-run") == 0
-    assert "1 of 1 runs to do" in capsys.readouterr().out
 
 
 MISTAKES = [
@@ -299,7 +277,7 @@ def interruptible():
 def test_an_interrupt_keeps_what_was_finished(suite, tmp_path, sent, said):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    suite.write_text(SUITE.replace("seeds: 2", "seeds: 500"))
+    suite.write_text(SUITE.replace("seeds: 2", "seeds: 100"))
     running = process(
         "run", suite, "--store", tmp_path / "i.db", "--workers", 2, "--scratch", scratch,
         start_new_session=True, preexec_fn=interruptible,
@@ -315,7 +293,7 @@ def test_an_interrupt_keeps_what_was_finished(suite, tmp_path, sent, said):
     finally:
         running.kill()
     assert running.returncode == 128 + sent
-    assert re.search(rf"palimpsest: {said}\d+ of 1000 runs are in .*, the same command", err)
+    assert re.search(rf"palimpsest: {said}\d+ of 200 runs are in .*, the same command", err)
     assert list(scratch.iterdir()) == []
     assert "Traceback" not in err
     with sqlite3.connect(tmp_path / "i.db") as connection:
@@ -384,20 +362,6 @@ def test_listings_name_everything(capsys):
         assert rows >= set(names)
 
 
-def test_a_strategy_is_shown_with_its_settings(capsys):
-    assert command("show", "strategy", "wpl") == 0
-    out = capsys.readouterr().out
-    for word in (
-        "Benyahia",
-        "strength",
-        "fisher",
-        "momentum",
-        "clip",
-        "proximal | decoupled | gradient",
-    ):
-        assert word in out
-
-
 def test_a_strategy_is_shown_with_what_a_suite_accepts(capsys):
     assert command("show", "strategy", "ewc") == 0
     out = capsys.readouterr().out
@@ -452,35 +416,20 @@ def test_a_shipped_suite_is_shown_as_it_is(capsys):
     assert capsys.readouterr().out.startswith("# The demonstration")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["list", "suites"],
-        ["list", "scenarios"],
-        ["report", "--help"],
-        ["run", "--help"],
-        ["speed", "--help"],
-    ],
-    ids=" ".join,
-)
-def test_answers_need_neither_torch_nor_avalanche(arguments):
+def test_answers_need_neither_torch_nor_avalanche():
     code = (
         "import sys; from palimpsest.benchmark.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as left: assert not left.code, left.code\n"
         "heavy = {'torch', 'avalanche', 'numpy', 'pandas', 'matplotlib', 'scipy', 'sklearn'}\n"
-        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+        "for words in sys.argv[1:]:\n"
+        "    try: main(words.split())\n"
+        "    except SystemExit as left: assert not left.code, words\n"
+        "    assert not heavy & set(sys.modules), words\n"
     )
+    asked = ["list suites", "list scenarios", "run --help", "speed --help"]
     answer = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
-
-
-def test_the_version_is_printed(capsys):
-    assert command("--version") == 0
-    assert capsys.readouterr().out.startswith("palimpsest ")
 
 
 def test_progress_is_a_line_a_run_where_there_is_no_terminal(suite, capsys):

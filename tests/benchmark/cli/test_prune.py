@@ -54,13 +54,6 @@ def test_with_a_suite_its_runs_that_the_file_does_not_name_are_removed(store, ca
     assert kept(store) == ["one"]
 
 
-def test_the_report_counts_the_newest_and_says_when_the_others_were_made(store):
-    assert command("report", store, "-o", "r.html") == 0
-    text = Path("r.html").read_text()
-    assert "came from earlier code or data" in text
-    assert "(plugin " not in text
-
-
 def test_code_that_is_again_what_it_was_is_told(store, capsys, registries):
     options = ("--plugin", "mine.py", "--store", "r.db", "--workers", 1)
     time.sleep(1)  # a store keeps whole seconds
@@ -78,9 +71,3 @@ def test_code_that_is_again_what_it_was_is_told(store, capsys, registries):
         assert "2 runs removed, 2 left" in capsys.readouterr().out
         assert command("run", "s.yaml", *options) == 0
     assert "newer runs" not in capsys.readouterr().err
-
-
-def test_an_archive_is_told(store, capsys):
-    assert command("archive", "--store", store, "-o", "a.parquet") == 0
-    assert command("prune", "a.parquet", "--yes") == 2
-    assert "an archive, which is read-only" in capsys.readouterr().err

@@ -110,15 +110,6 @@ def test_everything_that_is_known_of_a_run(show):
         assert text in out, (text, out)
 
 
-def test_the_initial_accuracies_of_a_run_without_a_matrix(show):
-    """As when models are trained by visits: the title makes sense by itself."""
-    with Store("runs.db", create=True) as store:
-        store.put(replace(DONE, key="ee44", accuracy_matrix=[], validation_matrix=[]))
-    out = show("ee44")
-    assert "\nAccuracy on the test set before training, %\n      10.0    12.0\n" in out
-    assert "a row for each model trained" not in out
-
-
 def test_where_the_time_of_a_run_went(show):
     assert "of it" not in show("aa11")  # of an earlier version
     cost = {
@@ -171,18 +162,6 @@ def test_json_has_all_of_it(show):
 )
 def test_a_key_that_says_too_little_or_nothing(show, key, message):
     assert message in show(key, code=2)
-
-
-def test_an_archive_is_read_like_a_store(show, tmp_path, capsys):
-    pytest.importorskip("pyarrow")
-    for arguments in (
-        ["archive", "--store", "runs.db", "-o", "runs.parquet"],
-        ["show", "run", "AA22", "--store", "runs.parquet"],
-    ):
-        with pytest.raises(SystemExit) as left:
-            main(arguments)
-        assert left.value.code == 0
-    assert TRACEBACK in capsys.readouterr().out
 
 
 def test_what_is_free_is_shown_by_tensor_and_over_all(show):

@@ -8,10 +8,9 @@ import torch
 from PIL import Image
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.cli.commands.speed import SpeedCommand, _cases
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.runs.failure import DivergedError
-from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.speed import importance
 from palimpsest.benchmark.speed.images import cropped_and_flipped, stock_images
 from palimpsest.benchmark.speed.measure import Case, Stopwatch, measure
@@ -204,20 +203,6 @@ def test_steps_alone_are_compared_with_a_plain_training():
     assert [row.ratio_to_loop for row in rows if row.method == "gpm"] == [0.25, 0.5]
 
 
-def test_all_cases_are_measured_once_a_repeat_in_turn():
-    order = []
-
-    def timed(name):
-        def run():
-            order.append(name)
-            return {"train": 1}
-
-        return Case("w", name, "palimpsest", {"train": 1}, run)
-
-    measure([timed("a"), timed("b")], repeats=2)
-    assert order == ["a", "b", "a", "b"]
-
-
 def test_what_diverges_is_left_out_and_named():
     found = [{"train": 1.0}]
 
@@ -290,23 +275,6 @@ def test_the_command_measures_everything(tmp_path, capsys):
             assert row["ratio_to_loop"] > 0
 
 
-def test_json_tells_what_is_left_out(monkeypatch, tmp_path, capsys):
-    def diverges():
-        raise DivergedError("the loss became NaN")
-
-    lost = Case("w", "badam", "palimpsest", {"train": 1}, diverges)
-    monkeypatch.setattr(
-        "palimpsest.benchmark.cli.commands.speed._cases",
-        lambda *_: [case("finetune", "loop", [1]), lost],
-    )
-    with pytest.raises(SystemExit) as left:
-        main(["speed", "--json", "--repeats", "1", "--data-root", str(tmp_path)])
-    assert left.value.code == 0
-    printed, told = capsys.readouterr()
-    assert [row["method"] for row in json.loads(printed)] == ["finetune"]
-    assert "w: badam, palimpsest is left out: the loss became NaN" in told.splitlines()
-
-
 def test_the_command_prints_a_table_and_tells_what_it_measures(monkeypatch, tmp_path, capsys):
     cases = [case("finetune", "loop", [1]), case("finetune", "palimpsest", [2])]
     monkeypatch.setattr("palimpsest.benchmark.cli.commands.speed._cases", lambda *_: cases)
@@ -321,39 +289,4 @@ def test_the_command_prints_a_table_and_tells_what_it_measures(monkeypatch, tmp_
     ]
 
 
-def test_workloads_on_images_that_are_not_there_are_left_out_and_named(tmp_path, capsys):
-    found = _cases(
-        SpeedCommand(repeats=1, settings=TINY, data_root=tmp_path, as_json=True), tmp_path
-    )
-    assert not {each.workload for each in found} & {"images_cnn", "images_resnet"}
-    assert capsys.readouterr().err.startswith(
-        "images_cnn and images_resnet are left out: there is no"
-    )
-
-
-def test_a_wrong_setting_is_a_sentence(tmp_path, capsys):
-    with pytest.raises(SystemExit) as left:
-        main(["speed", "--data-root", str(tmp_path), "--set", "scenarios.split.widht=3"])
-    assert left.value.code == 2
-    assert "width" in capsys.readouterr().err
-
-
 # Steady in the number of models
-
-
-@pytest.mark.parametrize("method", ["ewc", "wpl", "si"])
-def test_memory_does_not_grow_with_the_models_that_share(method, root):
-    ready = prepare(run_of("many_models", method, root), root)
-    plugin = ready.plugin
-    trunk = [n for n, _ in ready.scenario.model.named_parameters() if "trunk" in n]
-
-    def held():
-        stored = [plugin.importances, plugin.anchors]
-        return sum(tensors[name].numel() for tensors in stored for name in trunk)
-
-    sizes = []
-    for experience in ready.scenario.train[:4]:
-        ready.strategy.train(experience, **TRAINING)
-        sizes.append(held())
-        assert len(plugin.importances) == len(trunk) + 2 * len(sizes)  # and a head a model
-    assert len(set(sizes)) == 1

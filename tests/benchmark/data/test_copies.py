@@ -5,14 +5,12 @@ import os
 import shutil
 import zipfile
 
-import numpy as np
 import pytest
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.data import listing
 from palimpsest.benchmark.data.copies import Copies, find_copies
 from palimpsest.benchmark.data.formats import folder
-from palimpsest.benchmark.data.formats.named import read
 from palimpsest.benchmark.data.listing import list_images
 from palimpsest.benchmark.errors import UserError
 
@@ -146,26 +144,6 @@ def told(capsys, *arguments):
     return ended.value.code, capsys.readouterr().err
 
 
-BAD = {
-    "cannot be decoded": lambda file, write: file.write_bytes(b"no image"),
-    "differ in size": lambda file, write: write(file, size=(9, 9)),
-    "is no file": lambda file, write: (file.unlink(), file.mkdir(), os.mkfifo(file / "a.png")),
-}
-
-
-@pytest.mark.parametrize("message", BAD)
-def test_an_image_that_cannot_be_used_is_told_before_anything_trains(
-    parted, tmp_path, write_image, capsys, message
-):
-    BAD[message](parted / "train/dog/1.png", write_image)
-    store = tmp_path / "runs.db"
-    code, err = told(capsys, suite_of(parted, tmp_path), "--store", store)
-    assert code == 2
-    assert "suite.yaml, line 6: scenarios.pets.data: " in err
-    assert message in err
-    assert not store.exists()
-
-
 def test_copies_are_told_at_the_start(parted, tmp_path, capsys):
     shutil.copy(parted / "test/cat/0.png", parted / "train/cat/copy.png")
     store = tmp_path / "runs.db"
@@ -174,9 +152,3 @@ def test_copies_are_told_at_the_start(parted, tmp_path, capsys):
     assert code == 0
     assert err.startswith("palimpsest: warning: data set 'folder:")
     assert "1 of 4 test images (25.0 %)" in err
-
-
-def test_digits_have_no_copies(tmp_path):
-    raw = read("digits", tmp_path)
-    images = [image.tobytes() for part in (raw.train_x, raw.test_x) for image in part.numpy()]
-    assert len(np.unique(images)) == len(images)

@@ -77,13 +77,6 @@ def test_mistakes_in_the_annotations_are_told_with_file_and_line(tiny):
         folder.read(root)
 
 
-def test_a_broken_image_is_told_by_its_name(tiny):
-    root, _ = tiny
-    (root / "val" / "images" / "val_2.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"val/images/val_2.png in .* cannot be decoded"):
-        folder.read(root)
-
-
 def test_without_annotations_the_layout_is_an_ordinary_one(tiny):
     root, _ = tiny
     (root / "val" / "val_annotations.txt").unlink()

@@ -1,9 +1,5 @@
 """How long runs will take: finished runs of their kind tell it, and nothing is trained for it."""
 
-import json
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 
 from palimpsest.benchmark.cli import main
@@ -71,13 +67,6 @@ def test_runs_take_as_long_as_those_of_their_kind(plan, scenario, strategy, told
     assert estimate(left(plan, scenario, strategy), finished(plan), 1) == told
 
 
-def test_another_strength_takes_as_long_and_a_failed_run_counts_for_nothing(plan):
-    (run,) = left(plan, "a", "ewc")
-    other = replace(run, strength=7.0)
-    failed = [replace(record, status="failed", seconds=1e6) for record in finished(plan)]
-    assert estimate([other], [*finished(plan), *failed], 1) == "about 20 s"
-
-
 def test_several_workers_share_the_time_and_the_longest_run_is_not_shared(plan):
     runs = [run for run in plan.todo if (run.scenario, run.strategy) == ("a", "si")]
     assert estimate(runs, finished(plan), 2) == "about 30 s"
@@ -113,13 +102,6 @@ def test_what_grows_with_the_steps_is_scaled(tmp_path, plan):
     assert estimate(wider, [done(run, 10.0, cost=cost)], 1) == "not known before the first runs"
 
 
-def test_the_nearest_length_counts(tmp_path, plan):
-    (run,) = left(plan, "a", "finetune")
-    (near,) = left(make(tmp_path, steps=400), "a", "finetune")
-    (asked,) = left(make(tmp_path, steps=500), "a", "finetune")
-    assert estimate([asked], [done(run, 90.0), done(near, 4.0)], 1) == "very roughly 5 s"
-
-
 def test_dry_run_trains_nothing_to_say_how_long(tmp_path, capsys, monkeypatch):
     store = tmp_path / "x.db"
 
@@ -139,18 +121,6 @@ def test_dry_run_trains_nothing_to_say_how_long(tmp_path, capsys, monkeypatch):
     with Store(store, create=True) as opened:
         opened.put(done(run, 84.0))
     assert dry().endswith("1 of 1 runs to do with 1 worker: about 1 min\n")
-
-
-def test_dry_run_says_which_data_are_not_there(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    scenario = {"family": "split", "data": "cifar10", "experiences": 2, "steps": 4}
-    content = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}}
-    Path("s.yaml").write_text(json.dumps(content | {"strategies": {"finetune": {}}}))
-    with pytest.raises(SystemExit) as ended:
-        main(["run", "s.yaml", "--dry-run", "--data-root", str(tmp_path)])
-    out, err = capsys.readouterr()
-    assert ended.value.code == 0
-    assert f"data set 'cifar10' is not under {tmp_path} and was not checked" in out + err
 
 
 # What is left while a suite runs
@@ -203,15 +173,6 @@ def test_time_left_is_that_of_the_strategies_that_are_left(going):
     assert going.left.seconds == pytest.approx(3.0, rel=0.01)
 
 
-def test_a_slow_strategy_under_way_tells_its_own_time(going):
-    going.progressed(0.0, 0.0, "finetune")
-    going.ended(1.0, 1.0, "finetune")
-    going.progressed(1.0, 0.0, "lwf")
-    going.progressed(1.0, 0.01, "lwf")
-    going.progressed(11.0, 0.11, "lwf")
-    assert going.left.seconds == pytest.approx(100 * 1.89 + 5 * 1.0)
-
-
 def test_time_left_counts_the_workers_and_those_of_other_processes(going):
     """Two runs at a time here, and two were done elsewhere meanwhile."""
     for name in ("finetune", "ewc"):
@@ -222,13 +183,6 @@ def test_time_left_counts_the_workers_and_those_of_other_processes(going):
     for name in ("si", "lwf"):
         going.ended(10.0, 10.0, name)
     assert going.left.seconds == pytest.approx(4 * 10 / 4)
-
-
-def test_a_process_that_waits_for_another_one_is_told_its_pace(going):
-    going.ended(5.0, 30.0, "finetune")
-    assert going.left.seconds is None, "how many run there at a time?"
-    going.ended(15.0, 30.0, "ewc")
-    assert going.left.seconds == pytest.approx(6 * 30 / 3)
 
 
 def test_the_last_run_is_not_shared(going):
@@ -242,35 +196,6 @@ def test_the_last_run_is_not_shared(going):
     assert going.left.seconds == pytest.approx(5.0)
     going.ended(15.0, 15.0, "lwf", 1)
     assert going.left.seconds == 0
-
-
-def test_a_job_that_begins_again_counts_again(plan):
-    now = [0.0]
-    pair = tuple(run for run in plan.todo if (run.scenario, run.strategy) == ("a", "si"))
-    left = Eta(pair, (), lambda: now[0])
-    left.progressed(pair, 0.0)
-    left.progressed(pair, 0.1)
-    now[0] = 10.0
-    left.progressed(pair, 0.6)
-    assert left.seconds == pytest.approx(8.0)
-    left.progressed(pair[:1], 0.0)  # its process died: run by run
-    now[0] = 20.0
-    left.ended(done(pair[0], 10.0))
-    assert left.seconds > 0
-    left.progressed(pair[1:], 0.0)
-    left.ended(done(pair[1], 10.0))
-    assert left.seconds == 0
-
-
-def test_a_scenario_of_which_nothing_is_known_has_no_time(plan):
-    now = [0.0]
-    left = Eta(plan.todo, finished(plan)[:1], lambda: now[0])
-    first = next(run for run in plan.todo if run.scenario == "a")
-    left.progressed((first,), 0.0)
-    now[0] = 5.0
-    assert left.seconds is None
-    left.ended(done(next(run for run in plan.todo if run.scenario == "b"), 1.0))
-    assert left.seconds is not None
 
 
 def test_every_scenario_begins_before_the_first_goes_on(plan):

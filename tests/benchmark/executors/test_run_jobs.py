@@ -107,35 +107,3 @@ def test_the_first_job_of_a_scenario_and_seed_starts_well_before_the_others():
     list(run_jobs(runs, executor, lambda *_: None))
     ordered = [key for (key,) in executor.calls[0]]
     assert ordered == ["0a", "1a", "0b", "0c", "2a", "1b", "1c", "3a", "2b", "2c", "3b", "3c"]
-
-
-def test_a_lost_job_is_told_to_begin_again():
-    told = []
-    runs = [a_run("lost 1"), a_run("a")]
-    list(run_jobs(runs, Pretends(), lambda job, how: told.append((job[0].key, how.fraction))))
-    assert told == [("lost 1", 0.5), ("lost 1", 0.0), ("a", 0.5), ("lost 1", 0.5)]
-
-
-def test_whoever_ends_early_ends_the_executor_too():
-    class Endless(Pretends):
-        ended = False
-
-        def execute(self, jobs, report):
-            try:
-                yield from super().execute(jobs, report)
-            finally:
-                self.ended = True
-
-    executor = Endless()
-    records = run_jobs([a_run("a"), a_run("b")], executor, lambda *_: None)
-    next(records)
-    records.close()
-    assert executor.ended
-
-
-def test_what_is_raised_while_progress_is_told_ends_all():
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        list(run_jobs([a_run("a")], Pretends(), interrupt))

@@ -134,20 +134,6 @@ def test_little_space_is_told_beforehand(tmp_path, monkeypatch):
     assert scratch_warning(tmp_path) is None
 
 
-def test_scratch_files_are_where_the_user_says(tmp_path):
-    seen = []
-
-    def look(news):
-        seen.extend(path.suffix for path in (tmp_path / "here").rglob("*"))
-
-    (tmp_path / "here").mkdir()
-    run_suite(
-        SUITE, store=tmp_path / "r.db", workers=1, scratch=str(tmp_path / "here"), progress=look
-    )
-    assert {".tensors", ".first"} <= {*seen}
-    assert list((tmp_path / "here").iterdir()) == []
-
-
 def test_processes_of_a_node_share_a_folder_that_the_last_one_removes(tmp_path):
     first, second = (NodeScratch("suite", tmp_path) for _ in range(2))
     assert first.folder == second.folder

@@ -104,23 +104,6 @@ def test_a_plan_for_a_cluster(tmp_path):
         planned(**SLURM, workers=0)
 
 
-def test_where_no_cluster_answers_one_is_started_here(monkeypatch):
-    connection = pytest.importorskip("palimpsest.benchmark.executors.ray.connection")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    begun = []
-    monkeypatch.setattr(connection.ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(connection.ray, "init", lambda **how: begun.append(how["address"]))
-    with socket.socket() as there, socket.socket() as gone:
-        there.bind(("127.0.0.1", 0))
-        there.listen()
-        gone.bind(("127.0.0.1", 0))  # and nobody listens, as where the last cluster was
-        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in (there, gone)]
-        for found in (*addresses, None, "", "nonsense"):
-            monkeypatch.setattr(connection, "find_bootstrap_address", lambda _, f=found: f)
-            assert connection.connect("auto")
-    assert begun == [addresses[0], "local", "local", "local", "local"]
-
-
 def test_a_cluster_that_cannot_be_reached_is_told_before_there_is_a_store(tmp_path, capsys):
     pytest.importorskip("ray")
     with socket.socket() as taken:

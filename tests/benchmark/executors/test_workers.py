@@ -120,12 +120,6 @@ def outcome(*names, size=2, run_timeout=None):
     return {record.key: record for record in records}
 
 
-def test_a_run_that_kills_its_process_fails_and_the_others_are_done():
-    records = outcome("good-1", "deadly", "good-2", "good-3", "good-4")
-    assert records.pop("deadly").status == "failed"
-    assert {r.status for r in records.values()} == {"done"}
-
-
 def test_a_worker_tells_how_far_it_is_and_what_it_has_measured():
     told = []
     with workers.WorkerProcesses(ROOT, 2) as executor:
@@ -133,16 +127,6 @@ def test_a_worker_tells_how_far_it_is_and_what_it_has_measured():
     assert {job[0].key for job, _ in told} == {"slow"}
     assert [found for _, found in told[:2]] == [JobProgress(0.0), JobProgress(0.5, CURVES)]
     assert all(job_progress == told[1][1] for _, job_progress in told[2:])
-
-
-def test_a_worker_tells_now_and_then_and_not_for_every_step(monkeypatch):
-    now, told = [10.0], []
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    tell = in_worker.seldom(lambda job_progress: told.append(job_progress.fraction))
-    for seconds in (10.0, 10.1, 10.3, 10.4):
-        now[0] = seconds
-        tell(JobProgress(seconds))
-    assert told == [10.0, 10.3]
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -267,17 +251,6 @@ def test_workers_start_where_no_socket_could_be_made(tmp_path, monkeypatch, fold
     multiprocessing.forkserver._forkserver._stop()
     assert outcome("one")["one"].status == "done"
     assert tempfile.gettempdir() == before
-
-
-def test_processes_of_the_user_are_left_alone():
-    own = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
-    own.start()
-    try:
-        outcome("one", "two")
-        assert own.is_alive()
-    finally:
-        own.terminate()
-        own.join()
 
 
 PROGRAM = """\

@@ -68,11 +68,6 @@ def test_parameters_of_a_model(bank, model):
     assert set(bank.parameters_of(model)) == names(*PATHS[model])
 
 
-def test_parameters_are_those_of_the_bank(bank):
-    own = dict(bank.named_parameters())
-    assert all(p is own[name] for name, p in bank.parameters_of(1).items())
-
-
 @pytest.mark.parametrize(("model", "shared"), [(0, ()), (1, ("y",)), (2, ("x", "y"))])
 def test_shared_are_parameters_that_some_earlier_model_used(bank, model, shared):
     assert set(bank.shared_parameters_of(model)) == names(*shared)
@@ -124,20 +119,6 @@ def test_convolutions_are_channels_last_and_what_layers_in_a_row_are(channels):
         results.append([y.detach(), *(p.grad for p in network.parameters())])
     assert plain.state_dict().keys() == fast.state_dict().keys()
     torch.testing.assert_close(*results, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(("name", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh)])
-@pytest.mark.parametrize("network", ["mlp", "cnn"])
-def test_every_block_has_the_activation(network, name, kind):
-    for block in hidden_blocks(network, (1, 8, 8), 3, 6, name):
-        assert sum(isinstance(module, kind) for module in block) == 1
-
-
-def test_size_of_a_fully_connected_network():
-    blocks = hidden_blocks("mlp", (2, 4, 4), 3, 10, "relu")
-    counts = [sum(p.numel() for p in block.parameters()) for block in blocks]
-    assert counts == [32 * 10 + 10, 110, 110]
-    assert sum(p.numel() for p in head("mlp", 10, 7).parameters()) == 77
 
 
 def test_blocks_are_initialised_from_the_global_generator():

@@ -109,11 +109,6 @@ def test_forgetting_reduction_is_undefined_where_fine_tuning_forgets_less_than_a
     assert metrics.forgetting_reduction([[0.9, 0.1], [0.85, 0.8]], clear) < 0
 
 
-def test_forgetting_reduction_is_undefined_where_fine_tuning_forgets_nothing():
-    gained = [[0.5, 0.1], [0.6, 0.8]]
-    assert metrics.forgetting_reduction(gained, gained) is None
-
-
 def test_minimum_accuracy_looks_at_the_curves_while_later_models_train():
     curves = [
         {"model": 0, "steps": [0, 5], "accuracy": [[0.0, 0.9]]},
@@ -254,12 +249,6 @@ def test_a_point_that_is_no_number_leaves_the_minimum_undefined_wherever_it_stan
             assert metrics.minimum_accuracy(R, curves) == metrics.minimum_accuracy(
                 R, [{"model": 1, "steps": [0, 1], "accuracy": [[0.5, 0.6], [0.1, 0.8]]}]
             )
-
-
-def test_a_curve_without_points_adds_nothing():
-    empty = [{"model": i, "steps": [], "accuracy": [[] for _ in range(i + 1)]} for i in range(3)]
-    assert metrics.minimum_accuracy(R, empty) == metrics.minimum_accuracy(R, [])
-    assert metrics.worst_case_accuracy(R, empty) == metrics.worst_case_accuracy(R, [])
 
 
 def test_unknown_entries_leave_what_needs_them_undefined():

@@ -13,7 +13,6 @@ from torch import nn
 from palimpsest.benchmark.probes.uncertainty import DRAWS, calibration_error
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
-from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.strategies.posteriors.layers import posterior_layers
 
@@ -227,11 +226,3 @@ def test_what_has_no_classes_has_no_rows(make, tmp_path):
     probe = ready.probes["uncertainty"]
     object.__setattr__(probe.subject.scenario, "loss", nn.MSELoss())
     assert "logits of classes" in probe.result(ready.strategy)["absent"]
-
-
-def test_rows_are_stored_and_read(make, tmp_path):
-    record = execute(make(), tmp_path)
-    with Store(tmp_path / "runs.db", create=True) as store:
-        store.put(record)
-        (read,) = store.records()
-    assert read.probes == record.probes

@@ -9,7 +9,6 @@ import torch
 from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
-from palimpsest.benchmark.results.results import Results
 from palimpsest.benchmark.runs.cost import peak_memory, reset_peak_memory, state_bytes
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.runs.record import free_share
@@ -61,11 +60,6 @@ def test_what_belongs_to_the_model_is_not_the_strategys():
         own=torch.zeros(6),
     )
     assert state_bytes(held, model) == 24
-
-
-def test_nothing_held_is_nothing():
-    assert state_bytes(plugin(), nn.Linear(1, 1)) == 0
-    assert state_bytes(plugin(empty=torch.zeros(0)), nn.Linear(1, 1)) == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak cannot be reset here")
@@ -147,27 +141,6 @@ def test_a_first_model_that_was_taken_over_is_asked_about_too(tmp_path):
     assert taken.free_shares[0] == 0.0
     assert "capacity" not in plain.cost
     assert plain.free_shares == []
-
-
-def test_nothing_is_shared_by_models_of_their_own(tmp_path):
-    alone = TWO_MODELS | {"shared_layers": 0, "steps": 5}
-    record = carried_out(tmp_path, "freeze", scenario=alone)
-    assert record.cost["shared_parameters"] == 0
-    assert record.cost["capacity"] == {}
-    assert record.free_shares == []
-
-
-def test_the_frame_has_what_is_free(tmp_path):
-    known = carried_out(tmp_path, "freeze")
-    old = carried_out(tmp_path, "finetune")
-    del old.cost["shared_parameters"]
-    results = Results(tmp_path, (known, old))
-    frame = results.frame()
-    assert frame["free"].tolist()[0] == 0.0
-    assert frame["free"].isna().tolist() == frame["shared_parameters"].isna().tolist()
-    by_model = results.frame(by="model").groupby("strategy")["free"]
-    assert by_model.max()["freeze"] == 0.0
-    assert by_model.count()["finetune"] == 0
 
 
 def test_a_model_after_which_nothing_was_asked_is_unknown():

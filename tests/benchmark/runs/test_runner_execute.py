@@ -1,12 +1,12 @@
 """One run, start to finish."""
 
-import copy
 from dataclasses import asdict
 from functools import cache
 
 import pytest
 import torch
 import yaml
+from at_length import at_length
 from one_run import execute
 
 from palimpsest.benchmark.runs import cost, preparation
@@ -88,12 +88,6 @@ def numbers(record):
     return values
 
 
-def test_all_strategies_run(run_all):
-    for three in (False, True):
-        for cell, record in run_all(three=three).items():
-            assert (record.status, record.error) == ("done", None), cell
-
-
 @pytest.mark.parametrize(
     "strategies",
     [{"finetune": {}}, {"ewc": {"strengths": [100.0], "fisher": "monte_carlo"}}, {"joint": {}}],
@@ -119,13 +113,6 @@ def test_what_a_plugin_has_left_in_the_process_changes_no_run(make_runs, root, l
         torch.set_default_dtype(torch.float32)
         torch.set_grad_enabled(True)
     assert found == expected
-
-
-def test_another_seed_gives_other_numbers(run_all):
-    one, two = (run_all(seed)["finetune", None] for seed in (0, 1))
-    assert one.initial_accuracy != two.initial_accuracy
-    assert one.accuracy_matrix != two.accuracy_matrix
-    assert one.key != two.key
 
 
 @pytest.mark.parametrize("three", [False, True])
@@ -156,13 +143,6 @@ def test_matrices_have_the_accuracy_of_every_model_after_every_model(run_all):
     assert record.accuracy_matrix != record.validation_matrix
 
 
-def test_without_a_validation_split_its_matrix_is_empty(make_runs, root):
-    (run,) = make_runs({"finetune": {}}, TWO | {"validation": 0})
-    record = execute(run, root)
-    assert record.status == "done", record.error
-    assert record.validation_matrix == [[None, None]] * 2
-
-
 def test_curves_are_measured_at_the_steps_asked_for(run_all):
     first, second = run_all()["wpl", 1e4].curves
     assert first["steps"] == second["steps"] == [0, 1, 2, 3, 10, 20, 25]
@@ -178,13 +158,6 @@ def test_curves_agree_with_the_matrix(run_all):
         for curve in record.curves:
             ends = [values[-1] for values in curve["accuracy"]]
             assert ends == record.accuracy_matrix[curve["model"]][: curve["model"] + 1], cell
-
-
-def test_curves_can_be_switched_off(make_runs, root, run_all):
-    (run,) = make_runs({"finetune": {}}, TWO | {"curve": {"every": 0}})
-    record = execute(run, root)
-    assert record.curves == []
-    assert record.accuracy_matrix == run_all()["finetune", None].accuracy_matrix
 
 
 def test_the_record_says_what_was_run(make_runs, root):
@@ -212,15 +185,6 @@ def test_each_model_has_its_own_order_and_all_strategies_the_same(make_runs, roo
         execute(run, root)
     assert len(set(seeds[0])) == 3
     assert seeds[0] == seeds[1] == seeds[2]
-
-
-def test_progress_is_reported(make_runs, root):
-    (run,) = make_runs({"finetune": {}}, TWO | {"steps": 100, "curve": {"every": 0}})
-    seen = []
-    execute(run, root, progress=seen.append)
-    fractions = [job_progress.fraction for job_progress in seen]
-    assert fractions == sorted(fractions)
-    assert fractions[-1] == 1.0
 
 
 # What it takes
@@ -292,13 +256,6 @@ def test_the_first_model_is_kept_once_for_each_seed(make_runs, root, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_another_scenario_takes_nothing_over(make_runs, root, tmp_path):
-    (one,) = make_runs({"finetune": {}})
-    (two,) = make_runs({"finetune": {}}, TWO | {"steps": 26})
-    execute(one, root, tmp_path)
-    assert numbers(execute(two, root, tmp_path)) == numbers(execute(two, root))
-
-
 # What goes wrong
 
 
@@ -328,7 +285,12 @@ STILL_FINITE = {
 }
 
 
-@pytest.mark.parametrize("name", [n for n in REGISTRY if n not in STILL_FINITE])
+DIVERGING = [name for name in REGISTRY if name not in STILL_FINITE]
+SOME = {"finetune", "ewc", "si", "laplace", "gpm", "ties"}
+"""Of each way to end a model: nothing, an estimate, a path, factors, a basis, a merge."""
+
+
+@pytest.mark.parametrize("name", at_length(DIVERGING, {*DIVERGING} - SOME))
 def test_divergence_reads_as_divergence_whatever_the_strategy_does_with_it(make_runs, root, name):
     """Some raised what torch says of NaN: "atol must be greater than or equal to zero"."""
     settings = {"samples": 20} if name == "wpl_schur" else {}
@@ -426,13 +388,6 @@ def test_avalanches_strategies_run_for_the_same_number_of_steps(make_runs, root,
         assert record.cost["steps"] == [25, 25]
 
 
-def test_avalanches_strategies_start_where_ours_do(make_runs, root, run_all):
-    (run,) = make_runs({"it": {"strategy": "avalanche:Naive"}})
-    record = execute(run, root)
-    assert record.initial_accuracy == run_all()["finetune", None].initial_accuracy
-    assert numbers(record) == numbers(execute(copy.deepcopy(run), root))
-
-
 # Settings of the scenario
 
 
@@ -460,14 +415,3 @@ def test_settings_of_the_scenario_have_an_effect(make_runs, root, run_all, chang
     plain = run_all()["finetune", None]
     assert record.accuracy_matrix != plain.accuracy_matrix
     assert record.key != plain.key
-
-
-def test_a_target_accuracy_stops_the_first_model_early(make_runs, root):
-    scenario = TWO | {"steps": 80, "target_accuracy": 0.4, "curve": {"every": 1}}
-    (run,) = make_runs({"finetune": {}}, scenario)
-    record = execute(run, root)
-    stopped, full = (curve["steps"][-1] for curve in record.curves)
-    assert 0 < stopped < 80
-    assert full == 80
-    assert record.validation_matrix[0][0] >= 0.4
-    assert record.cost["steps"] == [stopped, full]

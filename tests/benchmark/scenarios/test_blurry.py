@@ -7,7 +7,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.families.rotated import Rotated
 from palimpsest.benchmark.scenarios.families.split import Split
@@ -66,12 +65,6 @@ def test_the_seed_decides_which_samples_move():
     for i in range(5):
         assert samples_of(first, "train", i) == samples_of(again, "train", i)
         assert samples_of(first, "train", i) != samples_of(other, "train", i)
-
-
-def test_images_stay_bytes():
-    for name in ("split", "permuted"):
-        scenario = blurred(SETTINGS[name], 0.3).build(0, NOWHERE, "cpu")
-        assert all(isinstance(e.dataset.samples[0], Pixels) for e in scenario.train)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99, 0.999])

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 from one_run import execute
 
-from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.printing.summary import print_summary
 from palimpsest.benchmark.metrics import METRICS
-from palimpsest.benchmark.store.store import Store
 from palimpsest.reports.formats.terminal import SEARCH_METRICS, summary_rows
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.tables.metrics import SEARCH, metrics_table
@@ -30,12 +28,6 @@ def test_every_measure_of_a_search_is_in_its_table(records):
     assert not any("perplexity" in title for title in titles)
     perplexities = [n for n, m in METRICS.items() if m.needs == ("visits_perplexity",)]
     assert {*SEARCH} == {*of_visits, *perplexities}
-
-
-def test_the_terminal_has_them_beside_the_average(records):
-    rows = summary_rows(records)
-    of_images = SEARCH_METRICS[:3]
-    assert [tuple(row.metrics) for row in rows] == [("average_accuracy", *of_images)] * 2
 
 
 def of_text(record):
@@ -60,23 +52,3 @@ def test_the_terminal_shows_perplexities_as_they_are(records, capsys):
             assert decimals(row.metrics[name].value) in out
     found = rows[0].metrics["visited_error_perplexity"].value
     assert found == pytest.approx(1 + 100 * sum(errors) / len(errors))
-
-
-def test_a_run_and_a_report_are_shown(records, tmp_path, capsys):
-    store = tmp_path / "runs.db"
-    with Store(store, create=True) as opened:
-        for record in records:
-            opened.put(record)
-        assert opened.records()[0].probes == records[0].probes
-    for arguments in (
-        ["show", "run", records[0].key, "--store", store],
-        ["list", "runs", "--store", store],
-        ["report", store, "--output", tmp_path / "report.html"],
-    ):
-        with pytest.raises(SystemExit) as left:
-            main([*map(str, arguments)])
-        assert not left.value.code
-    out = capsys.readouterr().out
-    assert "visit forgetting" in out
-    assert "visited_error" in out
-    assert "What visits gain" in (tmp_path / "report.html").read_text()

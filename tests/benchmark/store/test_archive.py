@@ -1,7 +1,6 @@
 """Runs as one Parquet file: exact, the same bytes again, and told apart from other files."""
 
 import math
-import os
 import random
 
 import pytest
@@ -112,11 +111,6 @@ def test_suites_are_in_the_metadata_and_of_several_stores_the_first_counts(store
     assert archive(read_runs(both), read_suites(both)) == both.read_bytes()
 
 
-def test_an_archive_of_a_store_that_knows_no_suites_has_none(packed):
-    assert read_suites(packed) == []
-    assert set(parquet.read_schema(packed).metadata) == {module._MARK}
-
-
 @pytest.mark.parametrize("value", ["{", "[{}]", "[1]", "7"])
 def test_suites_that_cannot_be_read_are_damage(packed, value):
     table = parquet.read_table(packed)
@@ -136,16 +130,6 @@ def test_columns_are_typed_and_metrics_are_numbers(store, packed):
         assert {k[7:]: v for k, v in row.items() if k.startswith("metric.")} == record.metrics
     file = parquet.ParquetFile(packed)
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
-
-
-def test_archives_make_one_archive_again(store, packed, tmp_path):
-    both = tmp_path / "both.parquet"
-    with Store(tmp_path / "more.db", create=True) as made:
-        made.put(run("d"))
-    stores = ("--store", packed, "--store", tmp_path / "more.db")
-    assert command("archive", *stores, "-o", both) == 0
-    assert {each.key for each in read_runs(both)} == {"a", "b", "c", "d"}
-    assert command("list", "runs", "--store", both) == 0
 
 
 def test_what_is_there_decides_and_not_its_name(store, packed, tmp_path):
@@ -270,10 +254,3 @@ def test_what_cannot_work_is_said(store, tmp_path, monkeypatch, capsys, argument
     assert command("archive", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "a.parquet").exists()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_one_that_may_not_be_read(packed, capsys):
-    packed.chmod(0)
-    assert command("list", "runs", "--store", packed) == 2
-    assert "Permission denied" in capsys.readouterr().err

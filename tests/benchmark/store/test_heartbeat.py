@@ -1,12 +1,7 @@
 """What a store says of runs under way: from their start to their end, and after a kill."""
 
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 from stored_runs import CURVES, FACTS, a_run
@@ -111,35 +106,6 @@ def test_a_locked_store_is_left_out_and_fails_nothing(store, clock, monkeypatch)
         assert len(told(store)) == 1
         other.execute("BEGIN IMMEDIATE")
     other.close()
-
-
-PROGRAM = """\
-import sys, time
-from pathlib import Path
-from test_heartbeat import JobProgress, CURVES, Heartbeat, Store, a_run
-with Store(Path(sys.argv[1]), create=True) as store:
-    with Heartbeat(store.path, 1, 4) as heart:
-        heart.progressed((a_run(),), JobProgress(0.25, CURVES), 9.0)
-        time.sleep(120)
-"""
-
-
-def test_what_was_killed_stays_with_an_old_heartbeat(tmp_path):
-    path = tmp_path / "runs.db"
-    program = subprocess.Popen([sys.executable, "-c", PROGRAM, path], cwd=Path(__file__).parent)
-    try:
-        limit = time.monotonic() + 60
-        while not (path.exists() and jobs(path)):
-            assert time.monotonic() < limit
-            time.sleep(0.1)
-    finally:
-        program.send_signal(signal.SIGKILL)
-        program.wait()
-    with Store(path) as store:
-        (process,) = store.active_processes()
-        assert store.active_processes() == [process]  # nobody renews it
-    assert (process.pid, process.ended, len(process.jobs)) == (program.pid, None, 1)
-    assert abs(time.time() - process.heartbeat) < 60
 
 
 def jobs(path):

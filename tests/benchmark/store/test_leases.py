@@ -95,10 +95,6 @@ def here(store):
     return Here(store)
 
 
-def test_alone_everything_is_done_here_in_one_round(here):
-    assert here.all(job(0), job(1, 2)) == [[(0,), (1, 2)]]
-
-
 def test_what_another_process_has_leased_is_left_to_it(store, other, here):
     assert other.leases.lease(job(1)) == job(1)
 

@@ -112,19 +112,6 @@ def test_every_format_and_the_list_of_runs_tell_settings_apart(stores, capsys):
     assert rows["wide"]["suite"] == wide.suite
 
 
-def test_what_is_exported_can_be_chosen(stores, capsys):
-    assert command("export", "a.db", "b.db", "-o", "out.csv", "--suite", "t") == 0
-    assert pd.read_csv("out.csv")["seed"].tolist() == [0, 1, 2, 3]
-    assert command("export", "a.db", "-o", "other.csv", "--strategies", "wlp") == 2
-    assert "no run of the strategy 'wlp'; did you mean 'wpl'?" in capsys.readouterr().err
-    assert not Path("other.csv").exists()
-
-
-def test_several_stores_are_put_together(stores):
-    assert command("export", "a.db", "b.db", "-o", "out.csv") == 0
-    assert pd.read_csv("out.csv")["seed"].tolist() == [0, 1, 2, 3]
-
-
 def test_only_an_earlier_table_is_written_over(stores, capsys):
     pytest.importorskip("pyarrow")
     assert command("archive", "--store", "a.db", "-o", "mine.parquet") == 0

@@ -138,10 +138,12 @@ def root(tmp_path_factory):
 
 
 @pytest.mark.parametrize("suite", KEYS)
-def test_the_keys_of_a_shipped_suite_stay(suite, root):
+def test_a_shipped_suite_is_valid_and_its_keys_stay(suite, root):
     # Finished runs are found by them. A change that is meant to change results raises the version
     # of the strategy, the family or the harness, and then these change, too.
-    keys = [run.key for run in load_suite(suite).runs("cpu", root)]
+    loaded = load_suite(suite)
+    assert loaded.name == suite.split("/")[-1] and loaded.description
+    keys = [run.key for run in loaded.runs("cpu", root)]
     assert (len(keys), hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]) == KEYS[suite]
 
 
@@ -159,6 +161,8 @@ def run_of(root, strategy=None, **scenario):
 ])  # fmt: skip
 def test_a_setting_at_its_default_is_in_no_key(root, default, other):
     assert run_of(root, default).key == run_of(root).key != run_of(root, other).key
+    assert run_of(root, default).spec.hashed["strategy"]["settings"] == {}
+    assert len(run_of(root, other).spec.hashed["strategy"]["settings"]) == 1
 
 
 def test_neither_is_one_inside_of_another(root):
@@ -217,15 +221,6 @@ def test_the_parts_of_a_spec_make_it_again():
     assert json.dumps(again.data) == json.dumps(LARGE)
     assert again.key() == spec.key()
     assert (spec.strength, spec.strategy.without_dial.settings) == (0.5, {"vectors": 4096})
-
-
-def test_what_an_old_spec_does_not_say():
-    spec = Spec(OLD)
-    assert (spec.strategy.kind, spec.strategy.name, dict(spec.strategy.settings)) == (
-        "wpl", "wpl", {},
-    )  # fmt: skip
-    assert (spec.scenario.plugin, spec.strategy.plugin, spec.versions) == (None, None, {})
-    assert (spec.strength, spec.device, spec.probes) == (None, "cpu", ())
 
 
 def test_settings_are_settings_alone():

@@ -3,12 +3,10 @@
 import re
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.plugins.families import FAMILIES
-from palimpsest.benchmark.suites.file import shipped_suites
 from palimpsest.benchmark.suites.loading import load_suite, load_suites
 
 SUITE = """\
@@ -87,17 +85,6 @@ def test_it_holds_none_that_has_no_meaning_beside_the_others(write, tmp_path):
         assert len(found) == 3 * count
 
 
-def test_keys_do_not_change_from_one_reading_to_the_next(write, tmp_path):
-    path = write()
-    assert keys(runs(path, tmp_path)) == keys(runs(path, tmp_path))
-
-
-def test_a_default_written_out_is_the_same_run(write, tmp_path):
-    plain = keys(runs(write(), tmp_path))
-    written = SUITE.replace("    form: online", "    form: online\n    samples: 1000")
-    assert keys(runs(write(written), tmp_path)) == plain
-
-
 def test_changing_one_strategy_changes_its_runs_only(write, tmp_path):
     before = runs(write(), tmp_path)
     after = keys(runs(write(), tmp_path, settings=["strategies.wpl.samples=10"]))
@@ -112,11 +99,6 @@ def test_changing_one_scenario_changes_its_runs_only(write, tmp_path):
         assert (run.key in after) == (run.scenario != "turned")
 
 
-def test_the_device_is_part_of_the_key(write, tmp_path):
-    suite = load_suite(write())
-    assert not keys(suite.runs("cpu", tmp_path)) & keys(suite.runs("cuda", tmp_path))
-
-
 def test_probes_are_part_of_a_key_only_where_there_are_any(write, tmp_path):
     plain = runs(write(), tmp_path)
     probed = runs(write(**{"seeds: 2": "seeds: 2\nprobes: [refit, distance]"}), tmp_path)
@@ -125,12 +107,6 @@ def test_probes_are_part_of_a_key_only_where_there_are_any(write, tmp_path):
         assert two.spec.data == one.spec.data | {"probes": ["distance", "refit"]}
     none = runs(write(**{"seeds: 2": "seeds: 2\nprobes: []"}), tmp_path)
     assert keys(none) == keys(plain)
-
-
-def test_the_order_of_probes_is_no_matter(write, tmp_path):
-    texts = ("[refit, distance]", "[distance, refit, distance]")
-    one, two = (runs(write(), tmp_path, settings=[f"probes={text}"]) for text in texts)
-    assert keys(one) == keys(two)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +118,6 @@ def test_seeds_are_a_number_or_a_list(write, text, expected):
             load_suite(write(), seeds=text)
     else:
         assert load_suite(write(), seeds=text).seeds == expected
-
-
-def test_seeds_can_be_listed_in_the_file(write):
-    assert load_suite(write(**{"seeds: 2": "seeds: [4, 9]"})).seeds == (4, 9)
-
-
-def test_strategies_can_be_chosen(write):
-    assert list(load_suite(write(), strategies=["wpl"]).strategies) == ["wpl"]
 
 
 def test_part_of_the_optimizer_keeps_the_rest_of_its_default(write):
@@ -217,18 +185,6 @@ def test_steps_replace_default_epochs(write):
     suite = load_suite(write(text))
     assert suite.scenarios["turned"].epochs is None
     assert suite.scenarios["turned"].steps_for(100) == 30
-
-
-@pytest.mark.parametrize("name", sorted(shipped_suites()))
-def test_every_shipped_suite_is_valid_and_says_what_it_is(name, tmp_path):
-    for place in (tmp_path / "text" / "ptb", tmp_path / "ptb"):
-        place.mkdir(parents=True)
-        for split in ("train", "valid", "test"):
-            (place / f"{split}.txt").write_text("some words\n")
-    suite = load_suite(name)
-    assert suite.name == name.split("/")[-1]
-    assert suite.description
-    assert suite.runs("cpu", tmp_path)
 
 
 MISTAKES = [
@@ -402,11 +358,6 @@ def test_merge_keys_and_byte_order_marks_are_read(tmp_path):
     assert keys(runs(str(path), tmp_path)) == keys(plain)
 
 
-def test_an_unknown_suite_names_the_nearest(write):
-    with pytest.raises(UserError, match=re.escape("did you mean 'quick'?")):
-        load_suite("quik")
-
-
 def test_a_missing_file_is_told_as_one():
     with pytest.raises(UserError, match="this suite file does not exist"):
         load_suite("nowhere.yaml")
@@ -445,25 +396,9 @@ def test_the_seed_of_a_large_number_is_taken_as_advised(write):
             load_suite(write(), **changes)
 
 
-@pytest.mark.parametrize("seeds", ["0", "-3", "7,,", "1000000000", f"3,{2**63}", "4,4,"])
-def test_wrong_seeds_name_the_option(write, seeds):
-    with pytest.raises(UserError, match=r"^--seeds"):
-        load_suite(write(), seeds=seeds)
-
-
-def test_a_strategy_that_the_suite_does_not_have_is_told(write):
-    with pytest.raises(UserError, match="did you mean 'wpl'"):
-        load_suite(write(), strategies=["wlp"])
-
-
 def test_yaml_cannot_build_objects(write):
     with pytest.raises(UserError, match="not valid YAML"):
         load_suite(write("suite: !!python/object/apply:os.getcwd []\n"))
-
-
-def test_shipped_suites_are_plain_yaml():
-    for text in shipped_suites().values():
-        assert isinstance(yaml.safe_load(text), dict)
 
 
 # Several suites

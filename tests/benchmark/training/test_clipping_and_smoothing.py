@@ -157,14 +157,3 @@ def test_only_torchs_own_loss_is_smoothed():
     assert smoothed(nn.functional.mse_loss, 0.0) is nn.functional.mse_loss
     with pytest.raises(UserError, match=r"torch\.nn\.CrossEntropyLoss, and its loss is mse_loss"):
         smoothed(nn.functional.mse_loss, 0.1)
-
-
-def test_settings_at_their_default_are_in_no_key(make_run):
-    changes = {
-        "learning_rate_schedule": {"name": "constant"},
-        "clip_gradient": None,
-        "label_smoothing": 0.0,
-    }
-    assert make_run(**changes).key == make_run().key
-    for name, value in (("clip_gradient", 1.0), ("label_smoothing", 0.1)):
-        assert make_run(**{name: value}).key != make_run().key

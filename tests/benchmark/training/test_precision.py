@@ -109,11 +109,6 @@ def test_an_error_in_a_pass_leaves_no_autocast_behind(make_run, tmp_path):
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_float32_is_in_no_key(make_run):
-    assert make_run(precision="float32").key == make_run().key
-    assert make_run(precision="bfloat16").key != make_run().key
-
-
 def test_a_gpu_without_it_is_refused(make_suite, monkeypatch):
     from contextlib import nullcontext
 

@@ -163,10 +163,6 @@ def test_a_diverged_seed_always_counts_and_makes_broken_ones_count(runs):
     assert found(runs("wpl", sound | {10.0: two})) == {("wpl", 10.0): ((0, 1), (2,), 4)}
 
 
-def test_a_plausible_store_has_none(store):
-    assert found(store) == {}
-
-
 # What is said
 
 

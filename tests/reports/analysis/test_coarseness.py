@@ -77,11 +77,6 @@ def test_of_two_equal_values_either_says_it(cells, lead):
         )
 
 
-def test_an_end_alone_is_no_gap(cells):
-    (choice,) = choose(cells({1: 0.79, 10: 0.8}))
-    assert (choice.open_end, gaps(choice)) == ("strongest", ())
-
-
 def test_a_neighbour_that_failed_is_too_far(cells):
     (choice,) = choose(cells({1: 0.79, 10: 0.8, 100: 0.9}, failed={100}))
     (gap,) = gaps(choice)
@@ -94,11 +89,6 @@ def test_test_results_take_no_part(cells, mean):
     fine = {1: 0.79, 10: 0.8, 100: 0.79}
     assert found(cells(fine, test=mean)) == []
     assert found(cells({**fine, 100: 0.7}, test=mean)) == [100]
-
-
-@pytest.mark.parametrize("means", [{1: 0.2}, {1: (0.2,) * 3, 10: (0.8,) * 3}], ids=["one", "seeds"])
-def test_nothing_is_said_where_it_cannot_be_asked(cells, means):
-    assert found(cells(means)) == []
 
 
 def test_equal_seeds_leave_nothing_open(cells):

@@ -80,12 +80,6 @@ def test_only_new_models_count(record):
     assert found["state_bytes"] == 5
 
 
-def test_runs_of_old_stores_are_unknown_and_not_zero(record):
-    found = row([record(MATRIX)], "finetune")
-    assert found["n"] == 0
-    assert found.drop("n").isna().all()
-
-
 def test_avalanches_classes_have_no_known_state(record):
     found = row([replace(record(MATRIX), cost=cost(0.01, state=None))], "finetune")
     assert np.isnan(found["state_bytes"])

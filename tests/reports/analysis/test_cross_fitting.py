@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.choosing.choice import RULE, budgets
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.remarks.caveats import caveats
@@ -124,15 +123,6 @@ def test_budgets_of_a_scenario(run, record):
     assert budgets(choose(group(records))) == {"ewc": 2, "wpl": 1}
 
 
-def test_every_scenario_has_its_own_choice(store):
-    choices = choose(group(store))
-    names = {(c.scenario, c.strategy) for c in choices}
-    assert len(names) == len(choices) == 3 * 6
-    rotated = next(c for c in choices if (c.scenario, c.strategy) == ("rotated", "wpl"))
-    assert rotated.budget == 4  # its fourth strength failed
-    assert rotated.variant.strength != 1e8
-
-
 def test_sensitivity_by_hand(run):
     records = [
         run(s, seed, score, 0.4) for s, score in ((1.0, 0.6), (10.0, 0.8)) for seed in (0, 1)
@@ -149,11 +139,6 @@ def test_sensitivity_by_hand(run):
     assert frame[["low", "high"]].isna().all(axis=None)  # two seeds
     found = mean_estimate({"": [0.6, 0.6]})
     assert scores["n"].iloc[0] == found.n
-
-
-def test_scores_of_single_seeds_stand_in_their_order(run):
-    choice = only([run(d, seed, s) for d in (1.0, 10.0) for seed, s in enumerate((0.7, 0.9, 0.8))])
-    assert [tried.validation.seeds for tried in choice.tried] == [(0.7, 0.9, 0.8)] * 2
 
 
 # Reported at the strength that the other half of the seeds chose
@@ -220,36 +205,3 @@ def test_one_seed_has_no_other_half(run):
     assert not only([run(1.0, 0, 0.6)]).is_optimistic
     (said,) = (t for t in caveats([choice.cell], [choice], []) if "optimistic" in t)
     assert "the strength of ewc was chosen on the seed on which it is reported" in said
-
-
-def test_equally_good_strengths_are_reported_without_a_bonus(run):
-    """Validation and test of a run are correlated: the strength that wins was lucky in both."""
-    rng = np.random.default_rng(1)
-    bonus = {"chosen": [], "reported": []}
-    for _ in range(80):
-        luck = 0.05 * rng.standard_normal((10, 5))
-        noise = 0.015 * rng.standard_normal((2, 10, 5))
-        records = [
-            run(float(d), s, 0.6 + luck[s, d] + noise[0, s, d], 0.6 + luck[s, d] + noise[1, s, d])
-            for s in range(10)
-            for d in range(5)
-        ]
-        choice = only(records)
-        for name, cell in (("chosen", choice.cell), ("reported", choice.reported)):
-            mean = np.mean([r.metrics["stability"] for r in cell.done])
-            bonus[name].append((mean - 0.6) / 0.05)
-    assert np.mean(bonus["chosen"]) > 0.25  # standard deviations over seeds
-    assert abs(np.mean(bonus["reported"])) < 0.1
-
-
-def test_strengths_that_only_earlier_code_ran_take_no_part_in_the_choice(run):
-    def made_by(plugin, strength, seed, started):
-        one = run(strength, seed, 0.5 + strength / 1000)
-        data = {**one.spec.data, "strategy": {**one.spec.data["strategy"], "plugin": plugin}}
-        return replace(one, spec=Spec(data), started=started)
-
-    old = [made_by("aa", 100.0, seed, "2026-01-01") for seed in range(4)]
-    new = [made_by("bb", value, s, "2026-02-01") for value in (1.0, 10.0) for s in range(4)]
-    choice = only([*old, *new])
-    assert choice.variant.strength == 10.0
-    assert choice.budget == 2

@@ -5,7 +5,6 @@ import pytest
 
 from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.benchmark.store.store import SuiteNote
-from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.ranking import RANKED, ranking, ranking_frame
 from palimpsest.reports.analysis.remarks.coincidence import coinciding
@@ -114,30 +113,6 @@ def small(record, scenario="one", seeds=3, strategies=("finetune", "ewc")):
     ]
 
 
-def test_two_strategies_one_scenario(record):
-    found = tables(small(record))
-    metrics = {"stability", "average_accuracy", "forgetting_reduction"}
-    assert set(found) == {(("one",), metric) for metric in metrics}
-    ewc, finetune = found[("one",), "stability"].rows
-    assert (ewc.strategy, ewc.rank, finetune.rank) == ("ewc", 1, 2)
-    assert ewc.against_baseline.difference.value == pytest.approx(0.1)
-    assert (ewc.against_baseline.p, ewc.against_baseline.difference.low) == (None, None)
-    assert finetune.against_best.difference.value == pytest.approx(-0.1)
-
-
-def test_missing_seeds_and_failed_runs(record):
-    records = [*small(record), record(strategy="ewc", seed=3, error="NaN")]
-    records = [r for r in records if (r.strategy, r.seed) != ("finetune", 1)]
-    ewc = rows(tables(records)[("one",), "stability"])["ewc"]
-    assert (ewc.mean.n, ewc.against_baseline.difference.n) == (3, 2)
-
-
-def test_one_seed_has_no_interval_and_no_test(record):
-    ewc = rows(tables(small(record, seeds=1))[("one",), "stability"])["ewc"]
-    assert (ewc.mean.low, ewc.iqm.low, ewc.against_baseline.p) == (None, None, None)
-    assert ewc.against_baseline.p_holm is None
-
-
 def test_only_strategies_of_every_scenario_stand_together(record):
     records = small(record) + small(record, "two", strategies=("finetune", "ewc", "wpl"))
     table = tables(records)[("one", "two"), "stability"]
@@ -207,19 +182,6 @@ def test_equal_means_are_told_together_whatever_their_order_and_rounding(record)
             assert plain.p_holm == min(1, 3 * plain.p)  # of three strategies there are three pairs
 
 
-def test_identical_ones_are_named_among_equal_ones(record):
-    runs = [(0.7, 0.8), (0.71, 0.8), (0.75, 0.8)]
-    made = small(record, strategies=("finetune",))
-    for name, values in (("ewc", runs), ("si", runs[::-1]), ("wpl", runs)):
-        made += [
-            record(matrix(*pair), scenario="one", strategy=name, seed=seed)
-            for seed, pair in enumerate(values)
-        ]
-    table = tables(made)[("one",), "stability"]
-    assert table.best == ("ewc", "si", "wpl")
-    assert table.best_text == "ewc and wpl (identical) and si, equal in the mean"
-
-
 def test_p_values_against_the_best_are_corrected_for_every_pair(record):
     """It was picked by the same runs: any pair could have been one that is compared."""
     rng = np.random.default_rng(3)
@@ -252,24 +214,3 @@ def test_coinciding_strategies_by_scenario(record):
     other = small(record, strategies=("finetune",))
     found = coinciding(group([*same, different, partner, *other]))
     assert found == {"one": [("ewc", "wpl")]}
-
-
-def test_coinciding_needs_a_run_in_common(record):
-    runs = [record(matrix(0.5, 0.8), strategy=n, seed=i) for i, n in enumerate(("ewc", "wpl"))]
-    assert coinciding(group(runs)) == {}
-
-
-def test_frame_has_a_row_a_strategy(found):
-    frame = ranking_frame(list(found.values()))
-    assert len(frame) == sum(len(table.rows) for table in found.values())
-    row = frame[(frame["scenario"] == "split") & (frame["metric"] == "stability")]
-    row = row.set_index("strategy").loc["wpl"]
-    expected = rows(found[("split",), "stability"])["wpl"]
-    assert row["mean_low"] == expected.mean.low
-    assert row["strengths"] == strengths_text(expected.variants["split"])
-    assert row["p_holm_baseline"] == expected.against_baseline.p_holm
-    assert row["difference_baseline_high"] == expected.against_baseline.difference.high
-    assert frame.columns.is_unique
-    ewc = frame[(frame["scenario"] == "split") & (frame["strategy"] == "ewc")].iloc[0]
-    table = rows(found[("split",), ewc["metric"]])
-    assert ewc["improvement_best"] == table["ewc"].against_best.improvement.value

@@ -5,13 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from figure_checks import check, laid_out
-from matplotlib.colors import to_hex
 from scipy import stats
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import compute
-from palimpsest.reports.analysis.capacity import capacity_frame, shares_of, told
-from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.capacity import shares_of
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.cost import cost_frame, state_bits
 from palimpsest.reports.analysis.quantities import quantity_named
@@ -19,10 +17,9 @@ from palimpsest.reports.figures.drawing.marks import noted
 from palimpsest.reports.figures.drawing.style import styles
 from palimpsest.reports.figures.free import capacity_plot
 from palimpsest.reports.html.run_details import run_details
-from palimpsest.reports.html.sections import sections
 from palimpsest.reports.markdown.study import Study
 from palimpsest.reports.runs.cells import group
-from palimpsest.reports.tables.capacity import MOST, capacity_table, layers_table
+from palimpsest.reports.tables.capacity import capacity_table
 
 MODELS = 4
 MATRIX = [[0.9, 0.1, 0.1, 0.1], [0.8, 0.9, 0.2, 0.1], [0.8, 0.8, 0.9, 0.2], [0.8, 0.8, 0.8, 0.9]]
@@ -101,19 +98,6 @@ def test_shares_are_weighted_by_size_and_layers_join_weight_and_bias(runs):
             assert shares["all shared"][run.seed][i] == pytest.approx(whole)
 
 
-def test_the_frame_has_means_and_students_intervals(runs):
-    frame = capacity_frame(told(group(runs)))
-    soft = frame[frame["variant"] == "spg"].set_index("models")
-    assert list(soft.index) == [1, 2, 3, 4]
-    values = [run.free_shares[2] for run in runs if run.strategy == "spg"]
-    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
-    found = soft.loc[3, ["free", "low", "high"]].tolist()
-    assert found == pytest.approx([np.mean(values), low, min(high, 1)])
-    sure = frame[frame["variant"] == "supsup"]
-    assert sure[["free", "low", "high"]].eq(0).all().all()
-    assert set(capacity_frame(told(group(runs)), by_layer=True)["layer"]) == {"y.0", "z"}
-
-
 def test_the_table_has_capacity_memory_and_transfer_beside_penalties(runs, record):
     plain = [record(MATRIX, strategy="wpl", seed=seed) for seed in range(5)]
     penalty = [replace(own, cost=cost({}, 800)) for own in plain]
@@ -130,26 +114,6 @@ def test_the_table_has_capacity_memory_and_transfer_beside_penalties(runs, recor
     assert intervals["spg"][1].startswith("[") and not intervals["supsup"][1]
 
 
-def test_layers_are_shown_as_they_are_at_the_end(runs):
-    table = layers_table(group(runs))
-    assert [column.title for column in table.columns] == ["strategy, strength", "y.0", "z"]
-    spg = next(row for row in table.rows if row.cells[0] == "spg")
-    wanted = np.mean([
-        run.cost["capacity"]["blocks.z.weight"]["free"][-1] for run in runs if run.strategy == "spg"
-    ])  # fmt: skip
-    assert spg.cells[2].value == pytest.approx(wanted)
-
-
-def test_of_many_layers_the_first_are_shown(record):
-    many = {f"blocks.{i}.weight": {"parameters": 1, "free": [0.5, 0.4]} for i in range(MOST + 3)}
-    run = replace(record([[0.9, 0.1], [0.5, 0.8]], strategy="gpm"), cost={"capacity": many})
-    table = layers_table(group([run]))
-    assert len(table.columns) == MOST + 1
-    assert f"The first {MOST} of {MOST + 3} layers" in table.caption
-    assert len(table.data) == MOST + 3
-    assert capacity_plot(group([run]), {}) is None  # two models: the table says it all
-
-
 def test_the_figure_shows_and_tells_the_means(runs):
     cells = [cell for cell in group(runs) if cell.variant.strategy != "finetune"]
     plot = capacity_plot(cells, styles(cells))
@@ -162,41 +126,6 @@ def test_the_figure_shows_and_tells_the_means(runs):
         assert list(line.get_xdata()) == [1, 2, 3, 4]
         assert list(line.get_ydata()) == pytest.approx([100 * m.number.value for m in marks])
     assert told_by[0][1].told[:2] == ("spg", "after 2 models")
-
-
-def test_a_strategy_whose_seeds_are_at_several_strengths_has_its_colour(record):
-    runs = []
-    for seed in range(4):
-        for strength in (0.1, 0.5):
-            score = 0.9 if (strength == 0.1) == (seed % 2 == 0) else 0.5
-            made = record(MATRIX, strategy="spg", strength=strength, seed=seed)
-            own = cost({name: falling(strength) for name in SIZES})
-            runs.append(replace(made, cost=own, validation_matrix=[[score] * MODELS] * MODELS))
-    (choice,) = choose(group(runs))
-    assert len(choice.reported.variant.parts) == 2
-    looks = styles(group(runs))
-    figure = laid_out(capacity_plot([choice.reported], looks))
-    (line,) = [line for line in figure.axes[0].lines if line.get_gid()]
-    assert to_hex(line.get_color()) == next(iter(looks.values())).base
-    assert list(line.get_ydata()) == pytest.approx([30 / (i + 1) for i in range(MODELS)])
-
-
-def capacity_sections(runs):
-    return [section for section in sections(group(runs)) if section.name == "capacity"]
-
-
-def test_nothing_is_said_where_only_references_hold_anything(runs, record):
-    (found,) = capacity_sections(runs)
-    assert [part.name.rpartition("-")[2] for part in found.parts] == ["capacity", "free", "layers"]
-    assert capacity_sections([run for run in runs if run.strategy in {"finetune", "freeze"}]) == []
-    old = [replace(run, cost={}) for run in runs]
-    assert capacity_sections(old) == []
-
-
-def test_one_seed_of_an_older_version_is_left_out(runs):
-    mixed = [replace(run, cost={}) if run.seed == 0 else run for run in runs]
-    frame = capacity_frame(told(group(mixed)))
-    assert set(frame["seeds"]) == {4}
 
 
 def test_bits_are_of_shared_parameters_and_models(runs, record):

@@ -75,32 +75,6 @@ def test_identifiers_are_unique_across_figures_and_resolve(cells, drawn):
     assert set(used) <= set(known)
 
 
-def test_every_strength_is_labelled_and_every_strategy_is_named(drawn):
-    curves, heatmaps, plane = map(words, drawn)
-    assert [plane.count(text) for text in ("100", "1e4", "1e6")] == [2, 2, 2]
-    assert {"finetune", "freeze", "independent", "joint"} <= set(plane)
-    assert {"ewc", "wpl"} <= set(plane)
-    assert {"model 1, first 50 steps", "model 1 while model 2 trains", "model 2"} <= set(curves)
-    assert "joint" not in curves
-    assert "wpl, strength 1e4" in heatmaps
-
-
-def test_undefined_cells_stay_blank(cells):
-    (joint,) = (cell for cell in cells if cell.variant.label == "joint")
-    found = words(svg_element(heatmaps_plot([joint])))
-    numbers = [text for text in found if re.fullmatch(r"\d+\.\d", text)]
-    assert len(numbers) == 2
-
-
-def test_many_models_average_the_earlier_ones(store):
-    split = [cell for cell in group(store) if cell.scenario == "split"]
-    curves, heatmaps, plane = map(words, draw(split))
-    assert {"earlier models, mean", "the model in training"} <= set(curves)
-    assert not any("first 50" in text for text in curves)
-    assert "joint" in plane  # a line: no learning accuracy
-    assert heatmaps.count("after model") == 3
-
-
 @pytest.mark.parametrize(
     ("steps", "title"),
     [
@@ -116,13 +90,6 @@ def test_the_first_panel_goes_as_far_as_was_measured_step_by_step(record, steps,
     ]
     frame = curves_frame(group([record([[0.5] * 2] * 2, curves=curves)]))
     assert panels(frame)[0].title == title
-
-
-def test_three_models_have_a_panel_each(record):
-    curves = [{"model": i, "steps": [0, 5], "accuracy": [[0.5, 0.5]] * (i + 1)} for i in range(3)]
-    frame = curves_frame(group([record([[0.5] * 3] * 3, curves=curves)]))
-    titles = [panel.title for panel in panels(frame)]
-    assert titles == ["model 1", "model 2", "model 3"]
 
 
 def test_average_over_seeds_by_hand(record):
@@ -154,14 +121,6 @@ def test_dense_curves_are_thinned_but_keep_ends_and_dips(record):
     assert (found.index.min(), found.index.max()) == (0, 2999)
     assert (found[1234], found[2000]) == pytest.approx((10, 90))
     assert list(found.index) == sorted(found.index)
-
-
-def test_a_single_run_and_a_single_model(record):
-    (cell,) = group([record([[0.9]])])
-    curves, heatmaps, plane = draw([cell])
-    assert curves is None
-    assert plane is None
-    assert "90.0" in words(heatmaps)
 
 
 def test_strategies_keep_one_colour_and_strengths_differ(cells):
@@ -220,12 +179,6 @@ def test_names_of_any_width_and_number_are_inside_the_figure(record, name):
     box, (width, height) = legend.get_window_extent(), figure.bbox.size
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
     assert len(legend.get_texts()) == 35
-
-
-def test_strategies_are_in_the_order_of_their_numbers(record):
-    names = ["v10", "v2", "v1", "a", "v1b", "v02"]
-    cells = group([record([[0.5]], strategy=name, kind="l2") for name in names])
-    assert [c.variant.strategy for c in cells] == ["a", "v1", "v1b", "v02", "v2", "v10"]
 
 
 def test_lines_that_coincide_are_wider_below():

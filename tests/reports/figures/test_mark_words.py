@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from figure_checks import each, over_seeds
+from figure_checks import each
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,9 +17,9 @@ from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.ranking import ranking
 from palimpsest.reports.figures.drawing.marks import NAME, Mark, note, note_each, note_names, noted
 from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.formats.svg import svg_element, svg_file, touchable_svg
+from palimpsest.reports.formats.svg import touchable_svg
 from palimpsest.reports.html.drawing import marks_data
-from palimpsest.reports.runs.cells import by_scenario, group
+from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.interval import Estimate
 
 XML = "{http://www.w3.org/2000/svg}"
@@ -101,26 +101,6 @@ def test_entries_of_matrices_tell_their_own_models(figures, rich):
     assert count > 1000
 
 
-def test_scores_are_those_of_their_cells(figures, rich):
-    names = {"test, earlier models": "stability", "test, new models": "learning_accuracy"}
-    cells = {(c.scenario, c.variant.label): c for c in group(rich)}
-    count = 0
-    for scenario in by_scenario(list(cells.values())):
-        found = [p for p in figures.items() if p[0].endswith("-sweep") and scenario in
-                 p[1][0].description]  # fmt: skip
-        for _, (_, figure) in found[:1]:
-            for _, marks in numbers(figure, Line2D):
-                for mark in marks:
-                    score, text = mark.told[1].split(": ")
-                    if score in names:
-                        own = cells[scenario, mark.told[0]].interval(names[score])
-                        assert mark.number == own
-                        assert text.startswith(f"{100 * own.value:.1f} %")
-                        assert mark.told[2].startswith(f"{own.n} seed")
-                        count += 1
-    assert count > 50
-
-
 def test_rankings_tell_means_over_seeds_or_runs(figures, rich):
     standings = {
         ("; ".join(s.scenarios), METRICS[s.metric].title): s for s in ranking(choose(group(rich)))
@@ -136,32 +116,6 @@ def test_rankings_tell_means_over_seeds_or_runs(figures, rich):
             assert float(said.replace("−", "-")) == pytest.approx(100 * row.mean.value, abs=0.051)
             what = "seed" if len(standing.scenarios) == 1 else "run"
             assert mark.told[2].startswith(f"{row.mean.n} {what}")
-
-
-def test_probes_tell_means_over_seeds(figures):
-    for probe, value in (("distance", "relative"), ("similarity", "cka")):
-        for plot, figure in each(figures, f"-inside-{probe}"):
-            means = over_seeds(plot.data, ["variant", "block"], value)
-            by_name = {(v, b.replace("_", " ")): mean for (v, b), mean in means.items()}
-            found = {
-                (mark.told[0], mark.told[1].split(":")[0]): mark.number.value
-                for artist, marks in shown(figure)
-                for mark in marks
-                if mark.number
-            }
-            assert found == pytest.approx({k: v for k, v in by_name.items() if not np.isnan(v)})
-    for _, figure in each(figures, "-inside-refit"):
-        for line, (mark,) in numbers(figure, Line2D):
-            if len(line.get_xdata()) == 1:
-                assert list(line.get_xdata()) == pytest.approx([100 * mark.number.value])
-    for plot, figure in each(figures, "-inside-importance"):
-        medians = plot.data.groupby(["variant", "block"])["q0.5"].mean()
-        marks = {mark for _, (mark,) in shown(figure) if len(mark.told) > 1}
-        assert len(marks) == len({(m.told[0], m.told[1]) for m in marks})
-        for mark in marks:
-            said = float(mark.told[2].removeprefix("median "))
-            block = mark.told[1].replace(" ", "_")
-            assert said == pytest.approx(medians[mark.told[0], block], rel=0.06)
 
 
 def test_profiles_tell_where_they_fall(figures):
@@ -201,12 +155,6 @@ def test_every_mark_of_the_picture_has_its_words_and_its_place(figures):
                 assert places == pytest.approx(slope * np.array(values) + start, abs=0.02)
                 assert slope < 0 if along == "y" else slope > 0
     assert set(kinds) == set(TOUCHED)
-
-
-def test_files_have_nothing_of_it(figures):
-    plot, _ = figures["scenario-two-sweep"]
-    for text in (svg_element(plot), svg_file(plot).decode()):
-        assert "data-mark" not in text and "touch-" not in text
 
 
 def made(draw):

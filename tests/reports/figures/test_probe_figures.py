@@ -13,10 +13,7 @@ from palimpsest.benchmark.probes import PROBES, load
 from palimpsest.reports.figures.figure import ReportRuns, figures
 from palimpsest.reports.figures.inside.blocks import block_means
 from palimpsest.reports.figures.inside.distance import distance_frame
-from palimpsest.reports.figures.inside.importance import importance_frame
-from palimpsest.reports.figures.inside.overlap import overlap_frame
 from palimpsest.reports.figures.inside.refit import refit_frame
-from palimpsest.reports.figures.inside.similarity import similarity_frame
 from palimpsest.reports.figures.inside.unmerged import unmerged_frame
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
@@ -108,16 +105,6 @@ def inside(cells):
     return {name: plot for name, plot in made.items() if plot is not None}
 
 
-def test_frames_are_tidy_and_complete(cells):
-    assert len(distance_frame(cells)) == 4 * 3 * 2 * 3
-    assert len(importance_frame(cells)) == 2 * 3 * 3 * 3
-    assert len(similarity_frame(cells)) == 4 * 3 * 3 * 2
-    assert len(overlap_frame(cells)) == 4 * 3 * 3 * 3
-    assert len(refit_frame(cells)) == 5 * 3 * 2
-    assert set(distance_frame(cells)["block"]) == {*BLOCKS, WHOLE}
-    assert list(importance_frame(cells).columns)[-10:-1] == list(QUANTILES)
-
-
 def test_frames_hold_what_was_recorded(cells):
     (wpl,) = (cell for cell in cells if cell.variant.label == "wpl, strength 1")
     record = wpl.done[2]
@@ -180,43 +167,12 @@ def words(plot):
     return [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_figures_name_blocks_and_the_variants_that_were_seen(cells):
-    found = [words(plot) for plot in inside(cells).values()]
-    distance, importance, overlap, similarity, refit, unmerged = found
-    for found in (distance, importance, overlap, similarity):
-        assert {"trunk 0", "trunk 1"} <= set(found)
-        assert "joint" not in found
-    assert WHOLE in distance
-    assert WHOLE in overlap
-    assert "finetune" not in importance
-    assert "head 0" not in importance  # private: no later model meets it
-    assert "20 %" in importance
-    assert {"joint", "when learned", "at the end", "refitted"} <= set(refit)
-    assert {"unmerged", "just merged", "at the end"} <= set(unmerged)
-    assert not any("$" in word for word in importance)  # powers of ten are written out
-
-
-def test_one_seed_and_one_variant_can_be_drawn(record):
-    one = replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=probed("wpl", 1.0, 0))
-    for plot in inside(group([one])).values():
-        assert svg_element(plot).startswith("<svg")
-        assert not plot.data.empty
-
-
 def test_importances_that_are_all_zero_can_be_drawn(record):
     seen = probed("wpl", 1.0, 0)
     for row in seen["importance"]["rows"]:
         row.update(dict.fromkeys(QUANTILES, 0.0), zero=1.0)
     cells = group([replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=seen)])
     assert "100 %" in words(inside(cells)["importance"])
-
-
-def test_nothing_shared_leaves_no_importances_to_draw(record):
-    seen = probed("wpl", 1.0, 0)
-    rows = [row for row in seen["importance"]["rows"] if row["block"].startswith("head")]
-    seen = {"importance": {"rows": rows}}
-    cells = group([replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=seen)])
-    assert inside(cells) == {}
 
 
 def test_many_blocks_go_over_several_lines_in_order(record):

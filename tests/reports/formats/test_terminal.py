@@ -2,7 +2,6 @@ import pytest
 
 from palimpsest.benchmark.cli.printing.summary import Notes, print_summary, summary_cell
 from palimpsest.benchmark.metrics import ACCURACY
-from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.reports.formats.terminal import SUMMARY_METRICS, SummaryRow, summary_rows
 from palimpsest.reports.statistics.interval import mean_estimate
 
@@ -22,19 +21,6 @@ def test_rows_by_hand(record):
     assert row.metrics["forgetting_reduction"].value == pytest.approx(0.25)
     assert row.metrics["plasticity"].value is None
     assert tuple(row.metrics) == SUMMARY_METRICS
-
-
-def test_one_row_a_scenario_and_variant(store):
-    rows = summary_rows(store)
-    assert len(rows) == 3 * 10 + 1
-    assert (rows[-1].seeds, rows[-1].failed) == (5, 0)
-    assert summary_rows([]) == []
-
-
-def test_rows_are_in_the_order_of_the_suite(record):
-    made = [record([[0.9]], scenario=s, strategy=t) for s in "ab" for t in ("ewc", "wpl")]
-    rows = summary_rows(made, [SuiteNote("paper", "", ("b", "a"), ("wpl", "ewc"))])
-    assert [row.scenario + row.variant for row in rows] == ["bwpl", "bewc", "awpl", "aewc"]
 
 
 def cell(values, seeds, notes):

@@ -8,7 +8,7 @@ import pytest
 
 from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.html.downloads import MANY, averaged, downloads
+from palimpsest.reports.html.downloads import MANY, downloads
 from palimpsest.reports.statistics.interval import mean_estimate
 
 
@@ -56,13 +56,3 @@ def test_many_rows_are_averaged_over_seeds_and_the_link_says_so(curves):
     [row] = data[(data["variant"] == "wpl") & (data["step"] == 7)].itertuples()
     assert (row.n, row.mean) == (4, pytest.approx(expected.value, abs=1e-6))
     assert (row.low, row.high) == pytest.approx((expected.low, expected.high), abs=1e-5)
-
-
-def test_one_seed_has_no_interval(curves):
-    found = averaged(curves[curves["seed"] == 0])
-    assert (found["n"] == 1).all()
-    assert found[["low", "high"]].isna().all(axis=None)
-
-
-def test_the_same_data_give_the_same_link(curves):
-    assert downloads(plot(curves)) == downloads(plot(curves.copy()))

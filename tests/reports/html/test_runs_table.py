@@ -32,20 +32,6 @@ def test_what_stands_in_a_row(record):
     assert [name for name in METRICS if name in row] == metrics, "no run is a search"
 
 
-def test_failed_and_replaced_runs_are_there(record):
-    matrix = [[0.9, 0.1], [0.5, 0.8]]
-    rows = table(
-        [
-            record(matrix, started="2026-01-01T00:00:00+00:00"),
-            record(matrix, started="2026-01-02T00:00:00+00:00"),
-            record(seed=1, error="out of memory"),
-        ]
-    )
-    assert [row["status"] for row in rows] == ["done", "failed", "replaced"]
-    assert rows[1]["error"] == "out of memory"
-    assert rows[1]["stability"] is None
-
-
 def test_a_text_is_kept_once(record):
     name = "n" * 10_000
     records = [record(error=name, scenario=name, seed=seed) for seed in range(100)]

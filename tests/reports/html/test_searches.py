@@ -69,23 +69,6 @@ def test_lines_of_visits_fade_and_tell_their_names(answers):
     assert svg.count("data-mark") == 3 * 2 * 6  # panels; bands and lines
 
 
-def test_many_variants_have_rows_with_fine_tuning_in_each(record, found):
-    more = [
-        replace(r, strategy="si", strength=r.strength + 1) for r in found if r.strategy == "wpl"
-    ]
-    (plot,) = (
-        part
-        for section in sections(group([*found, *more]))
-        for part in section.parts
-        if isinstance(part, Plot) and part.name == "scenario-fast-visits"
-    )
-    figure = laid_out(plot)
-    assert check(figure) == []
-    assert len(figure.axes) == 3 * 4
-    for ax in figure.axes[2::3]:
-        assert "finetune" in [text.get_text() for text in ax.get_legend().get_texts()]
-
-
 def test_rankings_stand_beside_the_truth_of_the_same_supernet(answers, found):
     own = parts(answers, "architectures")
     assert list(own) == ["scenario-fast-rankings-measures", "scenario-fast-rankings-truth"]

@@ -93,11 +93,6 @@ def test_without_finished_runs_only_words_are_left(record):
     assert "No run finished" in only.groups[0].parts[0].paragraph
 
 
-def test_without_curves_there_is_no_such_section(record):
-    names = [section.name for section in sections(group([record([[0.9, 0.1], [0.5, 0.8]])]))]
-    assert names == ["answer", "compared", "ranking", "models"]
-
-
 LEFT = [[0.9, 0.1], [0.7, 0.9]]
 ODD = {
     "no points": (LEFT, [[]], [[], []]),

@@ -37,21 +37,6 @@ def test_curves_are_means_over_seeds(study, runs):
     assert whole[-1] == pytest.approx([500, 100 * fmean(r.accuracy_matrix[1][1] for r in own)])
 
 
-def test_as_many_panels_as_asked_for(study, runs):
-    paper = study(runs)
-    paper.curves("a", variants=["finetune"])
-    paper.curves("b", variants=["finetune"], first=20)
-    assert [len(plot.draw().axes) for plot in paper._album.plots] == [4, 6]
-
-
-def test_a_variant_and_the_chosen_one_may_be_the_same_runs(study, runs):
-    paper = study(runs)
-    paper.curves("a", scenarios=["k3"], variants=["l2@chosen", "l2@1e4"])
-    frame = paper._album.plots[-1].data
-    one = [frame["trained"] == 1, frame["model"] == 0, frame["step"] == 50, frame["seed"] == 0]
-    assert np.logical_and.reduce(one).sum() == 1
-
-
 GIVEN = {"model": 0, "variant": "finetune", "steps": [0, 500], "accuracy": [92, 60]}
 
 
@@ -66,19 +51,6 @@ def test_curves_read_off_elsewhere_have_the_colour_of_their_variant(study, runs)
     assert "read off the paper’s figure" in [text.get_text() for text in legend.get_texts()]
     marks = [line for line in legend.get_lines() if line.get_marker() == "o"]
     assert [mark.get_markeredgecolor() for mark in marks] == ["#222222"]
-
-
-def test_the_first_steps_show_points_only_where_some_were_read_off(study, runs):
-    paper = study(runs)
-    early = {**GIVEN, "steps": [0, 20]}
-    for name, given in (("late", GIVEN), ("early", early)):
-        where = {"reference": {"k3": {"plain": given}}}
-        paper.curves(name, scenarios=["k3"], variants=["finetune"], first=50, **where)
-        figure, _ = drawn(paper)
-        points = [line for line in figure.axes[2].lines if line.get_linestyle() == "None"]
-        assert [line.get_xdata().tolist() for line in points] == (
-            [] if name == "late" else [[0, 20]]
-        )
 
 
 @pytest.mark.parametrize(

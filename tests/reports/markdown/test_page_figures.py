@@ -19,7 +19,6 @@ from palimpsest.reports.figures.pages.growth import growth_frame
 from palimpsest.reports.formats.svg import small_svg, svg_element
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.illustrated import IllustratedStudy
-from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.runs.cells import group
 
 
@@ -27,31 +26,6 @@ def series(figure, panel, color):
     """The points of the line of one colour in a panel, (n, 2)."""
     (line,) = (x for x in figure.axes[panel].lines if x.get_color() == color and len(x.get_xdata()))
     return np.array(line.get_xydata(), dtype=float)
-
-
-def test_lines_over_scenarios(study, runs):
-    paper = study(runs)
-    variants = ["finetune", "wpl@1e4"]
-    paper.lines("l", scenarios={"k3": 3, "k1": 1}, variants=variants, quantities=["lost", "price"])
-    frame = paper._album.plots[-1].data.set_index(["line", "x", "quantity"])
-    assert len(frame) == 8
-    found = frame.loc["wpl, strength 1e4", 3, "lost"]
-    value = paper.value("k3", "wpl@1e4", "lost")
-    assert [100 * found[name] for name in ("mean", "low", "high")] == pytest.approx(
-        [value.mean, value.low, value.high]
-    )
-    figure, _ = drawn(paper)
-    assert [ax.get_xscale() for ax in figure.axes] == ["linear"] * 2
-
-
-@pytest.mark.parametrize("seeds", [3, 4])
-def test_few_seeds_are_points_in_place_of_intervals(study, runs, seeds):
-    paper = study([run for run in runs if run.seed < seeds])
-    paper.lines("l", scenarios={"k3": 3, "k1": 1}, variants=["finetune"], quantities=["second"])
-    figure, plot = drawn(paper)
-    small = [line for line in figure.axes[0].lines if line.get_alpha()]
-    assert plot.data[["low", "high"]].isna().all(axis=None) == (seeds < 4)
-    assert [len(line.get_xdata()) for line in small] == ([2 * seeds] if seeds < 4 else [])
 
 
 def test_lines_over_settings_of_one_scenario(study, runs):
@@ -137,11 +111,6 @@ def test_maps_may_share_a_scale(study, runs):
         paper.map("m", ["r"], ["1", "3"], "k{column}", "finetune", top=20)
 
 
-def test_a_map_of_nothing(study, runs):
-    with pytest.raises(UserError, match="no cell has a scenario"):
-        study(runs).map("m", ["r"], ["c"], {}, "finetune")
-
-
 def test_frontiers_go_through_all_strengths_and_name_what_failed(study, runs):
     paper = study(runs)
     paper.frontier("f", scenarios=["k3"], strategies=["wpl", "wpl_gradient"])
@@ -180,17 +149,6 @@ def test_growth_against_plain_loops(runs):
     assert (frame["low"] < frame["mean"]).all() and (frame["mean"] < frame["high"]).all()
 
 
-def test_growth_tells_variants_apart_by_more_than_colour(study, runs):
-    many = study(runs, "sequence")
-    many.growth("g", variants=["finetune", "wpl@1e4", "l2@1e4", "freeze"])
-    figure, _ = drawn(many)
-    (legend,) = figure.legends
-    keys = [line.get_marker() for line in legend.get_lines()]
-    assert len(set(keys)) == 4
-    for ax in figure.axes:
-        assert [line.get_marker() for line in ax.lines] == keys
-
-
 def test_captions_name_the_strengths_that_were_chosen(study, runs):
     paper, many = study(runs), study(runs, "sequence")
     names = {"wpl": "WPL", "k1": "a: one", "k3": "b: three"}
@@ -215,22 +173,6 @@ def test_captions_name_the_strengths_that_were_chosen(study, runs):
     assert "validation" not in paper._album.plots[-1].caption
 
 
-def test_scenarios_with_the_same_strengths_are_named_together(runs):
-    own = cells(runs)
-    shown = {name: {"wpl@chosen": own["wpl", 1e4]} for name in ("a: x", "b: y", "c")}
-    text = chosen_strengths(shown | {"c": {"wpl@chosen": own["wpl", 1e6]}}, {})
-    assert text == "Strengths, chosen on validation data: a and b: wpl 1e4; c: wpl 1e6."
-    assert chosen_strengths(shown, {}) == "Strengths, chosen on validation data: wpl 1e4."
-    alike = {"a: x": shown["c"], "a: y": {"wpl@chosen": own["wpl", 1e6]}}
-    assert "a: x: wpl 1e4; a: y: wpl 1e6" in chosen_strengths(alike, {})
-
-
-def test_growth_of_one_model(record):
-    (cell,) = group([record([[0.9]])])
-    with pytest.raises(UserError, match="at least two models"):
-        growth_frame(cell)
-
-
 def test_a_kind_keeps_its_colour_in_every_figure(runs):
     own = cells(runs)
     looks = Styles(alike=["wpl_gradient"])
@@ -243,14 +185,6 @@ def test_a_kind_keeps_its_colour_in_every_figure(runs):
     assert two["l2@1e4"].color != one["wpl@1e4"].color
     others = [(facts_of("si"), "si"), (facts_of("mine"), "mine")]
     assert Styles(others).of({"wpl@1e4": own["wpl", 1e4]}) == one
-
-
-def test_strengths_of_one_kind_are_shades(runs):
-    own = cells(runs)
-    shown = {f"wpl@{s}": own["wpl", s] for s in (1e2, 1e4, 1e6)}
-    colors = [look.color for look in Styles().of(shown).values()]
-    light = [sum(int(color[place : place + 2], 16) for place in (1, 3, 5)) for color in colors]
-    assert light == sorted(light, reverse=True) and len(set(light)) == 3
 
 
 def test_small_files_draw_the_same_lines():
@@ -351,11 +285,3 @@ def test_a_chosen_strength_at_the_end_of_its_range_is_told(study, runs):
     middle = study([replace(run, strength=swap.get(run.strength, run.strength)) for run in runs])
     assert middle.strength("k3", "wpl@chosen").startswith("1e4")
     assert not middle.at_end("k3", "wpl")
-
-
-def test_a_strategy_stands_for_itself_by_what_was_chosen(study, runs):
-    paper = study(runs)
-    assert (paper.chosen("k3", "wpl"), paper.chosen("k3", "finetune")) == ("wpl@chosen", "finetune")
-    alone = study([run for run in runs if run.strategy != "wpl" or run.strength == 1e6])
-    assert alone.chosen("k3", "wpl") == "wpl@1e6"
-    assert paper.chosen("k3", "replay") == ""

@@ -55,18 +55,6 @@ def test_accuracies_against_plain_arithmetic(study, runs, quantity, scenario, su
     check(found, values)
 
 
-def test_what_probes_recorded(study, runs):
-    own = cells(runs, "k3")
-    values = [own["wpl", 1e4, s].probes["refit"]["rows"][0]["after"] for s in range(4)]
-    asked = study(runs, "paper")
-    check(asked.probed("k3", "wpl@1e4", "refit", "after", model=0), values, scale=1)
-    assert asked.probed("k3", "wpl@1e4", "refit", "after", model=1).mean is None
-    with pytest.raises(UserError, match="records no 'aftr'; did you mean 'after'"):
-        asked.probed("k3", "wpl@1e4", "refit", "aftr")
-    with pytest.raises(UserError, match="in k3 has no rows of the probe 'overlap'"):
-        asked.probed("k3", "wpl@1e4", "overlap", "jaccard")
-
-
 def test_a_difference_from_another_suite_is_paired_by_seed(study, runs):
     paper, sequence = study(runs, "paper"), study(runs, "sequence")
     own = cells(runs, "k3")
@@ -104,15 +92,6 @@ def test_cost_has_units(study, runs):
     assert str(paper.value("k3", "wpl@1e4", "state_bytes")) == "2\N{NO-BREAK SPACE}KiB"
     assert str(paper.value("k3", "wpl@1e4", "state_bits")) == "16.00\N{NO-BREAK SPACE}bits"
     assert str(paper.value("k3", "wpl@1e4", "free")) == "50.0"
-
-
-def test_numbers_print_as_the_report_does(study, runs):
-    found = study(runs).value("k3", "finetune", "second")
-    assert str(found) == f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]".replace(
-        " ", "\N{NO-BREAK SPACE}"
-    )
-    assert (found.bare, found.worst) == (f"{found.mean:.1f}", f"{found.minimum:.1f}")
-    assert f"{found}" == str(found)
 
 
 def test_equal_accuracies_keep_their_interval_and_their_seeds(study, record):
@@ -157,26 +136,11 @@ def test_a_page_says_where_there_is_nothing_to_remove(study, fabricated, name):
     assert "nothing to remove" in paper.table(["k3"], ["wpl@1e4"], [name])
 
 
-def test_fine_tuning_is_not_compared_with_itself(study, runs):
-    assert str(study(runs).value("k3", "finetune", "removed")) == "–"
-
-
 def test_what_compares_needs_fine_tuning(study, runs):
     alone = [r for r in runs if r.strategy != "finetune"]
     for quantity in ("removed", "price"):
         with pytest.raises(UserError, match="add it to the suite"):
             study(alone).value("k3", "wpl@1e4", quantity)
-
-
-def test_price_pairs_seeds(runs, study):
-    """A seed that fine-tuning lacks does not count."""
-    some = [r for r in runs if not (r.strategy == "finetune" and r.seed == 2)]
-    found = study(some).value("k3", "wpl@1e4", "price")
-    own = cells(runs, "k3")
-    assert found.n == 3
-    assert found.mean == pytest.approx(
-        100 * fmean(PLAIN["price"](own["wpl", 1e4, s], own["finetune", None, s]) for s in (0, 1, 3))
-    )
 
 
 def test_a_difference_is_paired_and_tested(study, runs):

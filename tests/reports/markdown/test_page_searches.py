@@ -108,17 +108,6 @@ def test_the_curves_are_the_series_behind_the_metrics(study, found):
     assert "chosen on validation data" in plot.caption
 
 
-def test_epochs_in_blocks_and_scenarios_in_rows(study, found):
-    study.forgetting("a", scenarios=["fast", "slow"], variants=["finetune"], block=4)
-    figure, _ = drawn(study)
-    assert len(figure.axes) == 6
-    points = line(figure.axes[0], "#222222")
-    assert points[:, 0].tolist() == [2.5, 5.5]
-    series = [by_epoch(visits(r), "visit_forgetting") for r in runs_of(found, "fast", "finetune")]
-    wanted = unit(found) * fmean(fmean(list(own.values())[4:]) for own in series)
-    assert points[1, 1] == pytest.approx(wanted)
-
-
 def test_rewards_are_means_over_blocks_of_steps(study, found):
     study.rewards("a", scenario="fast", variants=["finetune", "wpl@1"])
     figure, _ = drawn(study)
@@ -243,12 +232,6 @@ def test_a_ratio_is_one_of_means_with_fieller_s_interval(study, found):
     assert str(nothing) == f"{title} of finetune is not clearly above zero"
     with pytest.raises(UserError, match="ratio of means already"):
         study.ratio("fast", "wpl@1", "finetune", "removed")
-
-
-def test_a_difference_of_perplexities_may_be_negative(study, found):
-    name = metric(found, "visited_error")
-    number = study.difference("fast", "wpl@10", "finetune", name)
-    assert number.low <= number.mean <= number.high < 0
 
 
 def test_forgetting_at_equal_gain_is_read_off_seed_by_seed(study, found):

@@ -39,17 +39,6 @@ def test_one_scenario_has_no_column_and_labels_rename_everything(study, runs):
     assert [cells[0] for cells in body] == ["plain", "WPL, strength 1e4", "WPL"]
 
 
-def test_everything_is_shown_where_nothing_is_said(study, runs):
-    paper = study(runs)
-    _, _, *body = rows(paper.table())
-    assert len(body) == len(paper.variants("k1")) + len(paper.variants("k3")) == 19
-
-
-def test_the_strength_can_be_a_column(study, runs):
-    _, _, *body = rows(study(runs).table(["k3"], ["finetune", "l2@chosen"], ["strength"]))
-    assert body == [["finetune", "–"], ["l2", "1e4"]]
-
-
 def test_failed_runs_are_said(study, runs):
     _, _, row = rows(study(runs).table(["k3"], ["wpl_gradient@1e6"], ["second", "removed"]))
     assert row == ["wpl_gradient, strength 1e6 (4 of 4 runs failed)", "–", "–"]

@@ -5,7 +5,7 @@ from known_facts import DIALS, facts_of
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
-from palimpsest.reports.analysis.choosing.variants import Catalog, label, spellings
+from palimpsest.reports.analysis.choosing.variants import Catalog, label
 from palimpsest.reports.runs.cells import Variant, group
 
 
@@ -96,12 +96,6 @@ def test_without_validation_accuracies_nothing_is_chosen(runs):
     blind = [replace(r, validation_matrix=[]) for r in runs if r.suite == "paper"]
     with pytest.raises(UserError, match=r"no strength of wpl could be chosen .*'wpl@100'"):
         Catalog.of("paper", group(blind)).cell("k3", "wpl@chosen")
-
-
-def test_what_is_spelled_is_found(catalog):
-    cells = catalog.scenario("k3")
-    assert [catalog.cell("k3", written) for written in spellings(cells)] == cells
-    assert len(cells) == 10
 
 
 @pytest.mark.parametrize(

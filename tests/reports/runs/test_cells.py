@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from known_facts import facts_of, with_dial
+from known_facts import facts_of
 
 from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.benchmark.suites.spec import Spec
@@ -38,12 +38,6 @@ def test_labels():
     assert Variant("adapter", facts_of("smile"), 4).label == "adapter, rank 4"
     assert Variant("der", facts_of("der"), 2000.0).label == "der, memory 2000"
     assert Variant("merge", facts_of("ties"), 0.0001).label == "merge, scale 1e-4"
-
-
-def test_a_variant_is_labelled_by_its_dial(record):
-    run = record([[0.9]], strategy="adapter", strength=0.5)
-    (cell,) = group([with_dial(run, "scale")])
-    assert cell.variant.label == "adapter, scale 0.5"
 
 
 def test_order_is_finetune_then_strategies_by_strength_then_references(record):
@@ -100,10 +94,6 @@ def test_ambiguous_names_keep_their_place_and_strengths_go_from_weak_to_strong(r
     ]
 
 
-def test_names_are_kept_where_they_are_unambiguous(store):
-    assert {cell.scenario for cell in group(store)} == {"same data", "rotated", "split"}
-
-
 def test_one_name_for_two_settings_is_two_variants(record):
     runs = [
         record([[0.9]], strategy="wpl", strength=1.0, settings={"fisher": kind, "samples": 9})
@@ -141,17 +131,6 @@ def made_by(one, version=3, plugin=None, network=None, started="2026-01-01"):
             name = "plugin" if part == "strategy" else "network_plugin"
             data[part] = {**data[part], name: digest}
     return replace(one, spec=Spec(data), started=started)
-
-
-def test_versions_of_results_differ_from_scenario_to_scenario_under_one_name(record):
-    runs = [
-        made_by(record([[0.9]], strategy=name, scenario=scenario), version)
-        for name in ("finetune", "replay")
-        for scenario, version in (("small", 3), ("big", 5))
-    ]
-    cells = group(runs)
-    assert [cell.variant.strategy for cell in cells] == ["finetune", "replay"] * 2
-    assert not any(cell.repeated for cell in cells)
 
 
 @pytest.mark.parametrize("what", ["plugin", "network", "version"])
@@ -199,10 +178,3 @@ def test_failures_of_earlier_code_are_not_those_of_the_newest(record):
     new = made_by(record([[0.9]]), plugin="bb", started="2026-02-01")
     (cell,) = group([old, new])
     assert (cell.done, cell.failed, cell.outdated) == ((new,), (), [old])
-
-
-def test_results_of_earlier_code_do_not_stand_for_code_that_fails(record):
-    old = made_by(record([[0.9]]), plugin="aa", started="2026-01-01")
-    new = made_by(record(error="a bug"), plugin="bb", started="2026-02-01")
-    (cell,) = group([old, new])
-    assert (cell.done, cell.failed, cell.outdated) == ((), (new,), [old])

@@ -97,23 +97,6 @@ def test_a_profile_needs_runs_and_something_to_compare(choices, look, record):
 # The ranking
 
 
-def test_a_scenarios_figure_has_a_panel_a_metric_and_names_every_strategy(standings, look):
-    own = [s for s in standings if s.scenarios == ("same data",)]
-    plot = ranking_plot(own, look)
-    text = words(plot)
-    for metric in ("stability", "plasticity", "average accuracy", "forgetting reduction"):
-        assert metric in text
-        assert metric in plot.description
-    for row in own[0].rows:
-        assert row.strategy in text
-    assert set(plot.data["strategy"]) == {row.strategy for row in own[0].rows}
-
-
-def test_one_strategy_makes_no_comparison(record, look):
-    cells = group([record([[0.9, 0.1], [0.5, 0.9]])])
-    assert ranking_plot(ranking(choose(cells)), look) is None
-
-
 def test_the_table_shows_the_size_beside_every_p(standings):
     standing = of(standings, "stability")
     table = ranking_table(standing)
@@ -128,33 +111,6 @@ def test_the_table_shows_the_size_beside_every_p(standings):
                 assert entries[titles.index(size)].interval
     plain = next(entries for label, entries in rows.items() if label == "finetune")
     assert plain["to fine-tuning"].text == "–"
-
-
-def test_the_bounds_are_marked_and_not_compared(standings):
-    rows = written(ranking_table(of(standings, "stability")))
-    for name in ("independent", "joint"):
-        assert rows[name]["strategy, strength"].note == "a bound"
-        assert rows[name]["to fine-tuning"].text == "–"
-
-
-def test_values_are_those_of_the_ranking(standings):
-    standing = of(standings, "average_accuracy")
-    rows = written(ranking_table(standing))
-    for row in standing.rows:
-        (variant,) = row.variants.values()
-        assert rows[variant.label]["mean"].text == f"{100 * row.mean.value:.1f}"
-
-
-def test_p_is_explained_as_what_it_is(standings):
-    (column,) = (c for c in ranking_table(standings[0]).columns if c.title == "p")
-    assert column.meaning.startswith("how often chance alone gives a mean difference at least as")
-
-
-def test_several_scenarios_are_ranked_together(standings):
-    standing = of(standings, "stability", count=3)
-    table = ranking_table(standing)
-    assert table.columns[1].title == "rank"
-    assert all(scenario in table.caption for scenario in SCENARIOS)
 
 
 def test_critical_differences_need_three_scenarios(standings):
@@ -192,14 +148,6 @@ def test_without_strengths_nothing_is_chosen(record, look):
     choices = choose(group([record([[0.9, 0.1], [0.5, 0.9]])]))
     assert choice_table(choices) is None
     assert sweep_plot(choices, look) is None
-
-
-def test_the_sweep_has_a_panel_a_strategy(choices, look):
-    plot = sweep_plot([c for c in choices if c.scenario == "same data"], look)
-    text = words(plot)
-    for word in ("ewc", "wpl", "100", "1e6", "validation", "test, new models"):
-        assert word in text
-    assert set(plot.data["strategy"]) == {"ewc", "wpl"}
 
 
 def test_the_plane_shows_hypervolumes_and_marks_what_is_dominated(cells):
@@ -277,16 +225,6 @@ def test_the_probability_of_improvement_stands_with_its_interval(standings):
             found, entry = row.against_baseline.improvement, rows[variant.label]["P(better)"]
             assert entry.text == f"{100 * found.value:.0f}"
             assert entry.interval == spread(found, lambda x: f"{100 * x:.0f}")
-
-
-def test_interquartile_means_over_scenarios_are_explained_as_what_they_are(standings, look):
-    for count in (1, 3):
-        own = [s for s in standings if len(s.scenarios) == count]
-        (iqm,) = (c for c in ranking_table(own[0]).columns if c.title == "IQM")
-        assert ("all scenarios" in iqm.meaning) == (count > 1)
-        caption = ranking_plot(own, look).caption
-        assert ("single seeds weigh heavily." in caption) == (count == 1)
-        assert ("scenarios differ in level" in caption) == (count > 1)
 
 
 def test_a_sweep_without_any_score_has_no_figure(record):

@@ -8,11 +8,9 @@ import pytest
 from scipy import stats
 
 from palimpsest.reports.analysis.choosing.variants import Catalog
-from palimpsest.reports.html.run_details import run_details
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.markdown.study import Study
 from palimpsest.reports.runs.cells import group
-from palimpsest.reports.runs.probes import uncertainty_frame
 from palimpsest.reports.tables.uncertainty import uncertainty_table
 
 MATRIX = [[0.9, 0.1], [0.6, 0.8]]
@@ -62,16 +60,6 @@ def values(runs, strategy, column, moment, weights):
         for run in runs
         if run.strategy == strategy
     ]
-
-
-def test_the_frame_has_a_row_for_each_model_moment_and_weights(runs):
-    frame = uncertainty_frame(group(runs))
-    assert frame.groupby("variant").size().to_dict() == {
-        "finetune": SEEDS * 4,
-        "joint": SEEDS * 2,
-        "laplace": SEEDS * 8,
-    }
-    assert list(frame.columns[3:]) == ["model", "moment", "weights", "accuracy", "nll", "ece"]
 
 
 def test_the_table_has_means_and_students_intervals_of_both_weights(runs):
@@ -129,16 +117,6 @@ def test_the_section_is_there_only_where_runs_have_it(runs):
     assert uncertainty_sections([replace(run, probes={}) for run in runs]) == []
 
 
-def test_a_page_asks_for_it(runs):
-    study = Study(runs, Catalog.of("made", group(runs)))
-    own = values(runs, "laplace", "ece", "after", "sampled")
-    asked = {"moment": "after", "weights": "sampled"}
-    found = study.probed("same", "laplace", "uncertainty", "ece", **asked)
-    assert found.mean == pytest.approx(np.mean(own))
-    one = study.probed("same", "laplace", "uncertainty", "nll", model=1, **asked)
-    assert one.n == SEEDS
-
-
 def test_a_page_asks_for_a_paired_difference(runs):
     study = Study(runs, Catalog.of("made", group(runs)))
     rows = {"moment": "after", "weights": "mean"}
@@ -159,11 +137,3 @@ def test_a_page_asks_for_a_paired_difference(runs):
     )
     gaps = np.subtract(ours, values(runs, "laplace", "ece", "after", "mean"))
     assert of_columns.mean == pytest.approx(np.mean(gaps))
-
-
-def test_a_runs_page_has_its_rows(runs):
-    details, *_ = (own for own in run_details(group(runs))["runs"] if "probes" in own)
-    (name, columns, rows), *_ = details["probes"]
-    assert name == "uncertainty"
-    assert columns == ["model", "moment", "weights", "accuracy", "nll", "ece"]
-    assert rows[0][:3] == [1, "before", "mean"]

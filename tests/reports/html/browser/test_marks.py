@@ -1,8 +1,5 @@
 """Marks and names of strategies in figures and tables: they tell, and they choose."""
 
-import json
-import re
-
 import pytest
 
 
@@ -179,16 +176,6 @@ def test_a_finger_sees_what_a_mark_tells(visit, report):
 
 
 @pytest.mark.thorough
-def test_columns_of_the_overview_fade_and_choose(visit, report):
-    page = visit(report)
-    page.locator(".matrix thead button", has_text="wpl").click()
-    assert lit(page, ".matrix") == {("wpl",)}
-    assert page.locator(".matrix td:not(.faded)").count() == 3
-    page.get_by_label("Baseline", exact=True).select_option("wpl")
-    assert set(page.locator(".matrix td:not(.faded)").all_inner_texts()) == {"baseline"}
-
-
-@pytest.mark.thorough
 def test_lines_and_names_of_legends_choose_but_not_what_is_about_several(visit, report):
     page = visit(report)
     bar = page.locator("#figure-ranking-all-ranks g.telling[aria-label*='not significantly']").first
@@ -207,20 +194,6 @@ def test_lines_and_names_of_legends_choose_but_not_what_is_about_several(visit, 
 
 
 @pytest.mark.thorough
-def test_a_long_name_is_told_whole(visit, written, record):
-    long = "a name of a strategy that is much too long for the place that there is for it " * 2
-    runs = [
-        record([[0.9, 0.1], [0.5, 0.8]], strategy=name, kind=kind, seed=seed)
-        for name, kind in (("finetune", None), (long, "wpl"))
-        for seed in (0, 1)
-    ]
-    page = visit(written(runs))
-    name = page.locator("#figure-ranking-same-means g.telling:has(text)", has_text="…").first
-    name.hover()
-    assert tip(page).inner_text().strip() == long.strip()
-
-
-@pytest.mark.thorough
 def test_paper_and_pages_without_scripts_have_nothing_of_it(page, visit, report):
     page.locator("#models .group:visible th button").first.click()
     page.locator("#figure-ranking-split-means g.telling").first.hover()
@@ -231,27 +204,3 @@ def test_paper_and_pages_without_scripts_have_nothing_of_it(page, visit, report)
     assert page.locator(".faded").evaluate_all(opacity) == ["1"]
     plain = visit(report, java_script_enabled=False)
     assert plain.locator("[data-mark][tabindex], th button:visible:not(.board button)").count() == 0
-
-
-@pytest.mark.thorough
-def test_their_data_are_small_and_each_mark_has_its_own(page, report):
-    text = report.read_text(encoding="utf-8")
-    (found,) = re.findall(r'id="data">(.*?)</script>', text)
-    marks = json.loads(found)["marks"]
-    assert len(marks["texts"]) == len(set(marks["texts"]))
-    for name, own in marks["figures"].items():
-        places = page.locator(f"#figure-{name} [data-mark]")
-        used = places.evaluate_all("all => all.map(e => Number(e.dataset.mark))")
-        assert set(used) == set(range(len(own))), name
-    silent = "#figure-{} [data-mark]".format
-    for kind in ("ranking-split-means", "scenario-split-sweep", "scenario-split-matrices"):
-        assert page.locator(silent(kind)).count() > 20
-
-
-@pytest.mark.thorough
-def test_axe_finds_nothing(page):
-    from axe_playwright_python.sync_playwright import Axe
-
-    figure(page, "means").locator("[role=button]").first.focus()
-    found = Axe().run(page, context="#ranking, #protection, #models").response["violations"]
-    assert [(v["id"], [n["html"][:200] for n in v["nodes"]][:3]) for v in found] == []

@@ -1,12 +1,9 @@
 """The page in a real browser."""
 
 import csv
-from io import BytesIO
-from xml.etree import ElementTree
 
 import pytest
 from at_length import at_length
-from matplotlib.image import imread
 
 from palimpsest.benchmark.cli import main
 
@@ -216,32 +213,6 @@ def test_the_data_of_figures_and_tables(visit, report):
     assert {row["strategy"] for row in sweep} == {"ewc", "wpl"}
     ends = [[float(row[name]) for name in ("low", "mean", "high")] for row in sweep if row["low"]]
     assert ends == [sorted(three) for three in ends]
-
-
-@pytest.mark.thorough
-def test_figures_and_tables_are_saved_for_a_paper(visit, report):
-    page = visit(report)
-    page.get_by_label("Scenario", exact=True).select_option(label="rotated")
-    page.locator("#training").scroll_into_view_if_needed()
-    page.locator("[data-curves]:visible .panel").first.wait_for()
-    saved = {}
-    for name in ("scenario-rotated-curves", "scenario-rotated-plane"):
-        for kind in ("SVG", "PNG"):
-            with page.expect_download() as download:
-                page.locator(f"[data-picture={name}][data-kind={kind}]").click()
-            saved[download.value.suggested_filename] = download.value.path().read_bytes()
-    for name in ("scenario-rotated-curves", "scenario-rotated-plane"):
-        root = ElementTree.fromstring(saved[f"{name}.svg"])
-        assert root.tag == "{http://www.w3.org/2000/svg}svg"
-        assert "stability" in "".join(root.itertext()) or "finetune" in "".join(root.itertext())
-        pixels = imread(BytesIO(saved[f"{name}.png"]))
-        assert pixels.shape[1] == pytest.approx(float(root.get("width")) * 200 / 72, abs=1)
-        assert pixels[0, 0, :3].tolist() == [1, 1, 1]
-        assert pixels.std() > 0.02  # something is drawn
-    with page.expect_download() as download:
-        page.locator("a[download='verdicts-rotated.tex.gz']").click()
-    assert download.value.suggested_filename == "verdicts-rotated.tex"
-    assert r"\toprule" in download.value.path().read_text(encoding="utf-8")
 
 
 @pytest.mark.thorough

@@ -144,27 +144,3 @@ def test_a_picture_goes_to_the_clipboard(browser, report):
             wide = page.locator(f"#figure-{MEANS} svg").evaluate("e => e.viewBox.baseVal.width")
             assert size[0] == pytest.approx(wide * 200 / 72, abs=1)
         context.close()
-
-
-@pytest.mark.thorough
-def test_without_a_clipboard_there_is_no_button_for_it(visit, report, browser):
-    page = browser.new_page()
-    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
-    page.goto(report.as_uri())
-    assert not button(page, MEANS, "Copy").is_visible()
-    assert button(page, MEANS, "PDF").is_visible()
-    page.close()
-    page = visit(report, java_script_enabled=False)
-    assert page.locator("[data-picture]:visible").count() == 0
-
-
-@pytest.mark.thorough
-def test_names_from_right_to_left_stand_beside_their_marks(visit, written, record):
-    name = "שלום עולם"
-    matrix = [[0.9, 0.1], [0.5, 0.8]]
-    page = visit(written([record(matrix), record(matrix, strategy=name)]))
-    root = ElementTree.fromstring(saved(page, "scenario-same-plane", "SVG"))
-    [entry] = [text for text in root.iter(f"{SVG}text") if text.text == name]
-    key = page.locator(".keys button", has_text=name)
-    mark, card = key.locator("svg").bounding_box(), page.locator("[data-plane]").bounding_box()
-    assert 0 < float(entry.get("x")) - (mark["x"] + mark["width"] - card["x"]) < 10

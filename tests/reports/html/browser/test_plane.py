@@ -1,6 +1,5 @@
 """The plane that a reader touches: it shows what the figure shows, and answers."""
 
-import json
 import re
 
 import pytest
@@ -158,17 +157,6 @@ def test_a_strategy_alone(visit, single, how):
 
 
 @pytest.mark.thorough
-def test_the_address_keeps_the_strategy_alone(visit, single):
-    page = visit(single, at="#answer?only=ewc")
-    assert (
-        page.locator(".board tr.faded").count()
-        == page.locator(".board tr[data-strategies]").count() - 1
-    )
-    page = visit(single, at="#answer?only=gone")
-    assert page.locator(".faded").count() == 0
-
-
-@pytest.mark.thorough
 def test_on_paper_and_without_scripts_there_is_the_figure(visit, single):
     page = visit(single)
     assert page.locator("[data-plane]:visible").count() == 1
@@ -179,10 +167,3 @@ def test_on_paper_and_without_scripts_there_is_the_figure(visit, single):
     page = visit(single, java_script_enabled=False)
     assert page.locator("[data-plane]:visible").count() == 0
     assert page.locator(".half > .static:visible").count() == 1
-
-
-@pytest.mark.thorough
-def test_its_data_are_in_the_page_once(single):
-    text = single.read_text(encoding="utf-8")
-    (found,) = re.findall(r'id="data">(.*?)</script>', text)
-    assert list(json.loads(found)["planes"]) == ["scenario-same-data-6d8596e1-plane"]
