@@ -53,7 +53,6 @@ def make_record(
 ) -> Record:
     matrix = [] if matrix is None else [list(row) for row in matrix]
     curves = curves or []
-    diverged = (error or "").startswith("DivergedError")
     own = {BASELINE: matrix} if (kind or strategy) == "finetune" else {}
     return Record(
         key=sha256(repr((scenario, strategy, strength, seed, started)).encode()).hexdigest(),
