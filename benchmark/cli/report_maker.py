@@ -152,7 +152,7 @@ def _send_report(
     """Make a report and send it; what a process of its own does."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # its own processes end with it
     os.nice(_NICE)
-    from palimpsest.benchmark.cli.options import load_for_reading
+    from palimpsest.benchmark.cli.models import load_for_reading
     from palimpsest.reports.html.report import live_report
     from palimpsest.reports.html.watching import Live, identities
     from palimpsest.reports.runs.merge import merge, read_notes, read_stores

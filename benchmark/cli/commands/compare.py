@@ -12,8 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from palimpsest.benchmark.cli.models import CompareCommand
-from palimpsest.benchmark.cli.options import names_of
+from palimpsest.benchmark.cli.models import CompareCommand, names_of
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.listings import negligible
 from palimpsest.benchmark.cli.printing.output import say

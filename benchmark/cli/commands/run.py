@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from palimpsest.benchmark.cli.commands.prune import replaced
-from palimpsest.benchmark.cli.models import RunCommand
-from palimpsest.benchmark.cli.options import names_of
+from palimpsest.benchmark.cli.models import RunCommand, names_of
 from palimpsest.benchmark.cli.printing.output import say, tell
 from palimpsest.benchmark.cli.printing.progress import Display, describe, make_display
 from palimpsest.benchmark.cli.printing.run_listing import runs_json
