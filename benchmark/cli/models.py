@@ -65,7 +65,7 @@ class RowsOf(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectedRuns:
-    """Which runs of stores a command reads."""
+    """The runs of stores that a command reads."""
 
     suite: SuiteOption = None
     scenario: ScenarioOption = None
@@ -74,13 +74,13 @@ class SelectedRuns:
 
     @property
     def selection(self) -> Selection:
-        """The same, for reading."""
+        """The options as a ``Selection``."""
         return selection(self.suite, self.scenario, self.strategies)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunCommand(RunOptions):
-    """Carry out the runs of suites that the store does not have yet."""
+    """Do the runs of suites that the store does not have yet."""
 
     suites: Annotated[
         list[str],
@@ -143,10 +143,10 @@ class ReportCommand(SelectedRuns):
 
 @dataclass(frozen=True, kw_only=True)
 class WatchCommand(SelectedRuns):
-    """Serve the report on this machine while a suite runs: what is under way, and what failed.
+    """Serve the report on this machine while a suite runs, with its running jobs and failures.
 
     Prints the address, which only this machine reaches and nobody can guess. The store is read and
-    never changed. Ctrl-C ends it; the suite goes on.
+    never changed. Ctrl-C ends the server; the suite goes on.
     """
 
     store: OneStore
@@ -210,10 +210,10 @@ class MergeCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class PruneCommand:
-    """Remove finished runs that nothing asks for any more: only told, unless --yes is given.
+    """List finished runs that nothing asks for any more; --yes removes them.
 
-    With suites: those of their runs that the files do not name now. Without: those that only
-    earlier code, or earlier data of one's own, tells apart from later ones.
+    With suites: those of their runs that the files do not name now. Without: those that differ from
+    later ones in nothing but older code, or older data of your own.
     """
 
     store: OneStore
@@ -239,7 +239,7 @@ class PruneCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorCommand:
-    """Say whether a store is damaged, and what of it can be saved; exit with 1 if it is.
+    """Check whether a store is damaged, and how much of it can be saved; exit with 1 if it is.
 
     The store itself is never written.
     """
@@ -252,7 +252,7 @@ class DoctorCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareCommand(SelectedRuns):
-    """Say which metrics changed between two stores, or two values of a setting, beyond noise."""
+    """Find the metrics that changed beyond noise, between two stores or two values of a setting."""
 
     store_a: Annotated[Path, typer.Argument(metavar="STORE_A", help="The results before.")]
     store_b: Annotated[
@@ -295,7 +295,7 @@ class CheckCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheCommand:
-    """Show what is kept of data between commands, such as decoded images; or remove it."""
+    """Show the data that is kept between commands, such as decoded images; or remove it."""
 
     clear: Annotated[bool, typer.Option("--clear", help="Remove it; data sets stay.")] = False
 
@@ -318,7 +318,7 @@ class SpeedCommand:
 
 
 def load_plugins(plugins: list[Path] | None) -> None:
-    """Load the files of ``--plugin``, if there are any; what they print is no output of ours."""
+    """Load the files of ``--plugin``; their output goes to standard error."""
     claim_output()
     if plugins:
         from palimpsest.benchmark.plugins import load_files
@@ -327,7 +327,7 @@ def load_plugins(plugins: list[Path] | None) -> None:
 
 
 def load_for_reading(plugins: list[Path] | None) -> None:
-    """Load plugins for a command that reads runs: also the metrics of installed packages."""
+    """Load plugins, and the metrics of installed packages, for a command that reads runs."""
     from palimpsest.benchmark.plugins import load_metrics
 
     claim_output()
@@ -336,12 +336,12 @@ def load_for_reading(plugins: list[Path] | None) -> None:
 
 
 def names_of(text: str | None) -> list[str] | None:
-    """Return the names of an option that takes several; ``None`` where it was not given."""
+    """Return the names in an option such as ``a,b``; ``None`` where it was not given."""
     return None if text is None else text.split(",")
 
 
 def selection(suite: str | None, scenario: str | None, strategies: str | None) -> Selection:
-    """Return which runs the user chose by ``--suite``, ``--scenario`` and ``--strategies``."""
+    """Return the choice of ``--suite``, ``--scenario`` and ``--strategies``."""
     from palimpsest.benchmark.results.selection import Selection
 
     return Selection(names_of(suite), names_of(scenario), names_of(strategies))

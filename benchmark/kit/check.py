@@ -52,18 +52,13 @@ PROPERTIES: tuple[Property, ...] = (
 
 
 def check(candidate: Candidate) -> Iterator[PropertyResult]:
-    """Check every property; what a strategy raises is a failure of that property."""
+    """Check every property. An exception of the strategy fails that property."""
     for each in PROPERTIES:
         yield verdict(each, candidate)
 
 
 def verdict(wanted: Property, candidate: Candidate) -> PropertyResult:
-    """Check one property.
-
-    Args:
-        wanted: The property.
-        candidate: The strategy.
-    """
+    """Check one property."""
     outcome: Outcome = "fail"
     cause = ""
     try:

@@ -1,4 +1,4 @@
-"""What an evaluation by a strategy finds: losses, and what the models put out."""
+"""Losses and outputs that a strategy's evaluation finds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUTPUTS = "outputs of model"
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an evaluation by the strategy found.
+    """The result of an evaluation by the strategy.
 
     Attributes:
         losses: The mean cross-entropy of each model.
@@ -27,12 +27,7 @@ class Evaluated:
 
 
 class Meter:
-    """The part of an Avalanche plugin that measures each experience that is evaluated.
-
-    Attributes:
-        losses: The mean cross-entropy of each.
-        outputs: The logits of each, on the CPU, see ``Evaluated``.
-    """
+    """The part of an Avalanche plugin that measures each evaluation; see ``Evaluated``."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []

@@ -112,11 +112,7 @@ def shared_bank() -> ModelBank:
 
 
 def ordinary(width: int = HIDDEN) -> nn.Module:
-    """Return a model that is not a bank: every experience trains all of it.
-
-    Args:
-        width: Hidden units.
-    """
+    """Return a model that is not a bank: every experience trains all of it."""
     torch.manual_seed(0)
     return OnlyArchitecture(hidden(FEATURES, width), nn.Linear(width, CLASSES))
 

@@ -1,4 +1,4 @@
-"""What a property of a strategy is, and the verdict on it."""
+"""A property of a strategy, and its verdict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BrokenError(Exception):
 
 
 class WeakError(Exception):
-    """It holds, but hardly: a remark and no fault; the message says what was observed."""
+    """The property hardly holds: a remark, not a fault; the message says what was observed."""
 
 
 class NotApplicableError(Exception):
@@ -28,8 +28,8 @@ class Property:
     """Something that must hold for every strategy.
 
     Attributes:
-        name: What it is called.
-        meaning: One sentence: what has to hold.
+        name: Its name.
+        meaning: What has to hold, in a sentence.
         cause: The usual cause if it does not.
         check: Returns what was measured, or raises ``BrokenError``, ``WeakError`` or
             ``NotApplicableError``.

@@ -1,4 +1,4 @@
-"""Colour images as others train on them: augmented by a hand-written loop, and by torchvision."""
+"""Colour images, augmented by a hand-written loop, and by torchvision as others do."""
 
 from __future__ import annotations
 
@@ -45,14 +45,7 @@ class _Images(Dataset[Any]):
 
 
 def stock_images(images: Pixels, order: Tensor, targets: Tensor, augmented: bool) -> Any:
-    """Return a data set of Avalanche's, transformed image by image as its users do.
-
-    Args:
-        images: Bytes (N, 3, H, W), with what they are normalised by.
-        order: Of its samples.
-        targets: The labels in that order.
-        augmented: Whether to crop and mirror the images.
-    """
+    """Return a data set of Avalanche's, transformed image by image as its users do."""
     pixels = images.bytes_of(order.to(images.device)).permute(0, 2, 3, 1).cpu().numpy()
     mean, std = ((each.flatten() / 255).tolist() for each in (images.mean, images.std))
     changes = [RandomCrop(pixels.shape[1], padding=_PADDING), RandomHorizontalFlip()]

@@ -1,4 +1,4 @@
-"""The diagonal Fisher information beside the naive way: a backward pass per sample and class."""
+"""The diagonal Fisher information, and the naive way: a backward pass per sample and class."""
 
 from __future__ import annotations
 
@@ -27,12 +27,7 @@ class _LastStep(nn.Module):
 
 
 def cases(device: str, samples: int) -> list[Case]:
-    """Return an estimate for every kind of layer, by a loop and by ours.
-
-    Args:
-        device: As torch spells it.
-        samples: The number of samples per estimate.
-    """
+    """Return an estimate for every kind of layer, by a loop and by ours."""
     made = []
     for workload, (make, layers) in _WORKLOADS.items():
         torch.manual_seed(0)

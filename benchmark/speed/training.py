@@ -58,13 +58,7 @@ _STOCK: dict[type[Any], tuple[type[Any], dict[str, float]]] = {
 def cases(
     run: Run, root: Path, implementations: Sequence[Implementation] = get_args(Implementation)
 ) -> list[Case]:
-    """Return the cases that time a run, one per implementation that has its method.
-
-    Args:
-        run: Of the suite ``speed``.
-        root: The folder that holds the data sets.
-        implementations: Only these.
-    """
+    """Return the cases that time a run, one per implementation that has its method."""
     method, plain = run.spec.strategy.kind, run.facts.role == "baseline"
     trainings: dict[Implementation, Callable[[Run, Path], Trained]] = {}
     if plain and "loop" in implementations:

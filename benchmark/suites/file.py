@@ -35,7 +35,7 @@ class Source:
     assigned: dict[_Path, str] = field(default_factory=dict)
 
     def error(self, path: _Path, message: str) -> UserError:
-        """Return an error that says where in the file, or in which option, something is wrong."""
+        """Return an error with the line in the file, or the option, where something is wrong."""
         dotted = ".".join(str(p) if str(p).isprintable() else repr(p) for p in path)
         place = self.name
         for end in range(len(path), -1, -1):
@@ -126,9 +126,6 @@ def suites_of(names: Sequence[str]) -> list[str]:
 def read_source(suite: str) -> Source:
     """Read a suite file, or a suite that comes with Palimpsest.
 
-    Args:
-        suite: A path, or a name of ``shipped_suites``.
-
     Raises:
         UserError: There is no such suite, it is not a YAML mapping, or it has a key twice.
     """
@@ -197,7 +194,7 @@ class _LineRecorder:
         self._loader = loader
 
     def note(self, node: Any, path: _Path) -> None:
-        """Note the lines of what a node holds.
+        """Note the lines inside a node.
 
         Raises:
             UserError: It has a key twice.

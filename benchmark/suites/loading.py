@@ -1,7 +1,7 @@
-"""From suite files to suites that have been checked.
+"""Loads suite files and checks them.
 
-Everything is checked here, with the file and line in the message, before anything trains;
-importing this needs no torch.
+Everything is checked here, with the file and line in the message, before anything trains.
+Imports no torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a store keeps of a suite beside its runs: what it asks, and its order."""
+"""A suite's description and order, which a store keeps beside its runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from palimpsest.benchmark.files.untrusted import parsed
 
 @dataclass(frozen=True)
 class SuiteNote:
-    """What a suite says about itself, whatever part of it has run.
+    """The description and order of a suite, whatever part of it has run.
 
     Attributes:
         name: The suite's name.
@@ -32,7 +32,7 @@ COLUMNS = ("name", "description", "scenarios", "strategies")
 
 
 def columns_of(note: SuiteNote) -> dict[str, str]:
-    """Return what is stored for a suite, by column; lists are JSON."""
+    """Return the stored values of a suite, by column; lists are JSON."""
     values = asdict(note)
     return {
         column: values[column] if isinstance(values[column], str) else json.dumps(values[column])
@@ -43,11 +43,8 @@ def columns_of(note: SuiteNote) -> dict[str, str]:
 def note_of(values: Mapping[str, Any]) -> SuiteNote:
     """Return the suite that ``columns_of`` stored.
 
-    Args:
-        values: By column.
-
     Raises:
-        ValueError: They have another shape.
+        ValueError: The values have another shape.
     """
     name, description = values["name"], values["description"]
     lists = []

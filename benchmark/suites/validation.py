@@ -1,4 +1,4 @@
-"""Checks values of a suite file, and says in a sentence what is wrong with them."""
+"""Checks the values of a suite file, and explains in a sentence what is wrong."""
 
 from __future__ import annotations
 
@@ -56,11 +56,6 @@ def check_plain(value: Any, source: Source, path: _Path) -> None:
 
     YAML also has dates, sets, bytes and numbers that are not finite; a store does not.
 
-    Args:
-        value: From the file.
-        source: The file, for the message.
-        path: Where in the file it is.
-
     Raises:
         UserError: Says where.
     """
@@ -85,10 +80,7 @@ def check_plain(value: Any, source: Source, path: _Path) -> None:
 
 
 def check_content(source: Source) -> None:
-    """Refuse what no setting can be: endless, enormous, or text that a store cannot hold.
-
-    Args:
-        source: A file with what the user has set in it, or a mapping from a program.
+    """Refuse values that no setting can have: endless, enormous, or text that a store cannot hold.
 
     Raises:
         UserError: Says where.
@@ -143,7 +135,7 @@ def _pairs(value: Any, given: Any, path: _Path = ()) -> Iterator[tuple[_Path, An
 def _path_to(values: Any, problem: Any) -> _Path:
     """Return where in the values the problem is.
 
-    Pydantic's location also names the member of a union that was tried, which no file has.
+    Pydantic's location also names the tried member of a union, which no file has.
     """
     path: _Path = ()
     kind, location = problem["type"], problem["loc"]
@@ -224,11 +216,11 @@ _LIMIT_NAMES = ("gt", "ge", "lt", "le")
 
 
 def _explain(problems: Sequence[Any], model: type[BaseModel], also: Iterable[str]) -> str:
-    """Say what is wrong with a value.
+    """Explain what is wrong with a value.
 
     Args:
         problems: What pydantic found there: of a union, one for each type that it tried.
-        model: What the values are checked against.
+        model: The model of the values.
         also: Keys besides the model's that are valid at its top.
     """
     problem = problems[0]
@@ -264,7 +256,7 @@ def _explain(problems: Sequence[Any], model: type[BaseModel], also: Iterable[str
 
 
 def _limit(kind: str, context: Mapping[str, Any]) -> str | None:
-    """Say what limit a number is beyond, if it is a float: pydantic writes all digits of 1e30."""
+    """Write the limit that a float exceeds: pydantic writes all digits of 1e30."""
     value = next((context[name] for name in _LIMIT_NAMES if name in context), None)
     if kind not in _LIMITS or not isinstance(value, float):
         return None

@@ -43,14 +43,7 @@ class Display(Protocol):
 
 
 def make_display(total: int, done: int, *, quiet: bool, with_suite: bool = False) -> Display:
-    """Return the display that fits the output: progress goes to standard error.
-
-    Args:
-        total: Runs of the suite.
-        done: How many the store had already.
-        quiet: Show nothing.
-        with_suite: Name the suite of each run.
-    """
+    """Return the display that fits standard error; of ``total`` runs ``done`` are in the store."""
     if quiet:
         return _Nothing()
     if sys.stderr.isatty():
@@ -82,7 +75,7 @@ class _LinePerRun(_Nothing):
 
 
 class _Bars(_Nothing):
-    """A bar for all runs, with the time left, and one for each job under way."""
+    """A bar for all runs, with the time left, and one for each running job."""
 
     def __init__(self, total: int, done: int, with_suite: bool) -> None:
         self._with_suite = with_suite
@@ -134,12 +127,7 @@ class _Bars(_Nothing):
 
 
 def describe(run: Run | Record, *, with_suite: bool = False) -> str:
-    """Return a run in words: scenario, strategy, strength (``rank 4`` of another dial), seed.
-
-    Args:
-        run: What is described.
-        with_suite: Begin with the suite that asked for it first.
-    """
+    """Describe a run in a line: scenario, strategy, strength (``rank 4`` of another dial), seed."""
     from palimpsest.reports.wording.numbers import strength_text
 
     suite = f"{run.suite}: " if with_suite else ""
@@ -150,12 +138,7 @@ def describe(run: Run | Record, *, with_suite: bool = False) -> str:
 
 
 def outcome(record: Record, *, with_suite: bool = False) -> str:
-    """Describe a finished run in a line: what it was, its result, how long it took.
-
-    Args:
-        record: The run.
-        with_suite: Name its suite, too.
-    """
+    """Describe a finished run in a line: its result and how long it took."""
     from palimpsest.reports.wording.numbers import percent
 
     what = describe(record, with_suite=with_suite)

@@ -1,4 +1,4 @@
-"""What a strategy that holds parameters says is free, and what moves."""
+"""What a strategy that holds parameters reports as free, and what moves."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class _After:
-    """What is told after a model, and what the next model's training moved.
+    """The free shares after a model's training, and the parameters that move.
 
     Attributes:
-        told: The free shares, by name.
+        told: The reported free shares, by name.
         used: The parameters that the next model uses.
-        moved: By how much the training of the next model moved each parameter; empty of the last.
-        held: By how much the training of this model moved what a mask on updates held whole.
+        moved: How far the next model's training moved each parameter; empty after the last.
+        held: How far this model's training moved elements that a mask on updates holds whole.
     """
 
     told: dict[str, float]
@@ -49,12 +49,7 @@ class _After:
 
 @dataclass
 class _Mask:
-    """Looks at the elements that a mask on updates holds whole, until it is asked again.
-
-    Attributes:
-        plugin: Whose ``holds`` is replaced.
-        moved: By how much held elements have moved, by the parameter's name; where there are any.
-    """
+    """Watches the elements that a mask on updates holds whole; notes by name how far they move."""
 
     plugin: MaskedUpdates
     moved: dict[str, float] = field(default_factory=dict)
@@ -82,7 +77,7 @@ class _Mask:
         self._known = []
 
     def taken(self) -> dict[str, float]:
-        """Return what has moved since it was last asked."""
+        """Return what has moved since the last call."""
         self.look()
         found, self.moved = self.moved, {}
         return found
@@ -118,7 +113,7 @@ def _course(candidate: Candidate, make: Callable[[], nn.Module], optimizer: str)
 
 
 def _courses(candidate: Candidate) -> Iterator[tuple[str, Callable[[], nn.Module], list[_After]]]:
-    """Yield what happens behind every optimizer, on every model, in every program."""
+    """Yield the trainings with every optimizer, on every model, in every program."""
     if not candidate.has(Capacity):
         raise NotApplicableError("it has no method free(model) that tells what it holds")
     for place, own in programs(candidate).items():

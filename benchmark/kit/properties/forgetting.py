@@ -1,4 +1,4 @@
-"""What a strategy declares of forgetting: that there is none."""
+"""Strategies that declare that they forget nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hooks may do: evaluation and adaptation leave no trace, turning a dial trains nothing."""
+"""Evaluation and adaptation leave no trace; turning a dial trains nothing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def looks(model: nn.Module) -> tuple[State, dict[str, bool], dict[str, bool]]:
 
 
 def differences(model: nn.Module, before: tuple[State, Any, Any]) -> str | None:
-    """Say in what a model differs from what ``looks`` returned; ``None``: in nothing."""
+    """Say how a model differs from what ``looks`` returned; ``None``: in nothing."""
     values, *others = looks(model)
     if values.keys() != before[0].keys():
         return f"other parameters: {', '.join(sorted(values.keys() ^ before[0].keys()))}"

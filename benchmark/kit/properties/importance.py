@@ -1,4 +1,4 @@
-"""What importances may depend on."""
+"""Importances do not depend on the batch size."""
 
 from __future__ import annotations
 

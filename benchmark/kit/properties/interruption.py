@@ -1,4 +1,4 @@
-"""What is interrupted goes on as if nothing had happened."""
+"""An interrupted training continues as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Training:
         strategy.plugins.append(self.within)
 
     def saved(self, reference: Reference) -> bytes:
-        """Return the state now, when a dial that acts after training has been set again."""
+        """Return the present state, with the dial that acts after training set again."""
         if self._turned is not None:
             self.program.plugin.turn(self._turned)
         return written(self.state.saved(reference), {})
@@ -105,7 +105,7 @@ def _interrupted(
 def _check(
     candidate: Candidate, expected: State, model: int, between: bytes, within: bytes | None
 ) -> None:
-    """Go on from a state, with a strategy that is built anew."""
+    """Continue from a state, with a strategy that is built anew."""
     training = _Training(candidate)
     when = f"after model {model}" if within is None else f"within model {model + 1}"
 

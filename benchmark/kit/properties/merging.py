@@ -1,4 +1,4 @@
-"""What merging must leave alone: trainings apart, and what is a model's own."""
+"""Merging leaves trainings independent, and each model's own parameters alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a strength does behind every optimizer, in the harness and in plain Avalanche."""
+"""The effect of a strength with every optimizer, in the harness and in plain Avalanche."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def _protects_everywhere(candidate: Candidate) -> str:
 
 
 def _values(candidate: Candidate, telling: float | None) -> list[float | None]:
-    """Return the values of the dial of which one has to protect.
+    """Return values of the dial, one of which has to protect.
 
-    A strength means the same behind every optimizer, up to how far the training is from
+    A strength means the same with every optimizer, up to how far the training is from
     convergence, unless the penalty is decoupled from the optimizer's metric.
     """
     if telling is None or candidate.strength is None:

@@ -104,10 +104,7 @@ def _flat(model: nn.Linear) -> Tensor:
 
 
 def _half_way(candidate: Candidate) -> tuple[float, Tensor, Tensor]:
-    """Return a strength whose minimum is about half way to the one without a penalty.
-
-    Also that minimum and the first model's weights.
-    """
+    """Return a strength whose minimum is half-way to fine-tuning's, that minimum, and the start."""
     strategy = _after_the_first(candidate, 1.0)
     model, plugin = strategy.model, strategy.plugins[0]
     state = {name: value.clone() for name, value in model.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Which parameters are moved: those of the current model, and no others."""
+"""Training moves the parameters of the current model and no others."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class _PartlyTrained(nn.Module):
 class _Zeros:
     """The part of an Avalanche plugin that notes parameters whose gradient is zero.
 
-    Of those that the current model uses it notes none. Nor does it in the first step of a
-    training: there a distance from what the network itself puts out has a gradient of zero.
+    It skips those that the current model uses, and the first step of each training: there, the
+    distance from the network's own outputs has a gradient of zero.
     """
 
     def __init__(self, model: ModelBank) -> None:

@@ -1,4 +1,4 @@
-"""What a posterior over the weights must do: leave no trace, move with its model, have a mean."""
+"""A posterior leaves no trace, changes only with its own model, and is evaluated by its mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a strategy keeps: that it survives a checkpoint, and how it grows."""
+"""A strategy's state survives a checkpoint, and grows as declared."""
 
 from __future__ import annotations
 

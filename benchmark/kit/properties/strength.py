@@ -1,4 +1,4 @@
-"""What the dial does: a strength nothing at 0, and protection further up."""
+"""The effect of the dial: a strength does nothing at 0, and protects further up."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _PROTECTED, _HALF_WAY = 0.2, 0.3
 
 @dataclass(frozen=True)
 class Effect:
-    """What a strategy does to two models that are trained in turn.
+    """The effect of a strategy on two models that are trained in turn.
 
     Attributes:
-        value: Of its dial; ``None``: what it is set to, or it has none.
-        weights: In the end.
-        outputs: Of both models in the end, as the strategy evaluates them.
-        rise: Of the first model's loss while the second trains, as it is evaluated.
+        value: Of its dial; ``None``: as it is set, or it has none.
+        weights: At the end.
+        outputs: Of both models at the end, as the strategy evaluates them.
+        rise: Of the first model's evaluated loss while the second trains.
     """
 
     value: float | None
@@ -48,11 +48,11 @@ class Effect:
 
 @cache
 def effect(candidate: Candidate, value: float | None, optimizer: str = "SGD") -> Effect:
-    """Train two models that share all but their heads; return what a strategy does to them.
+    """Train two models that share all but their heads; return the effect of a strategy.
 
     Args:
         candidate: The strategy.
-        value: Of its strength, or of its dial where that acts after training.
+        value: Of its strength, or of its dial if that acts after training.
         optimizer: A name of ``OPTIMIZERS``.
 
     Raises:
@@ -68,10 +68,10 @@ def effect(candidate: Candidate, value: float | None, optimizer: str = "SGD") ->
 
 
 def effects(candidate: Candidate) -> Iterator[Effect]:
-    """Return what the candidate does where it is finite.
+    """Yield the effects of a candidate where they are finite.
 
-    At its strengths, from the smallest; at two values of a dial that acts after training, which are
-    cheap in a suite, too; else at what it is set to.
+    Of a strength these are many values, from the smallest; of a dial that acts after training two,
+    which are cheap in a suite, too; else the value that is set.
     """
     values: Sequence[float | None] = candidate.values if candidate.turns else [None]
     for value in STRENGTHS if candidate.strength else values:
@@ -80,19 +80,15 @@ def effects(candidate: Candidate) -> Iterator[Effect]:
 
 
 def idle(own: Effect, plain: Effect) -> bool:
-    """Whether what is evaluated is what fine-tuning gives.
+    """Whether evaluation gives the same as fine-tuning.
 
-    Weights do not tell: those of merging may be trained as by fine-tuning, and are not evaluated.
-
-    Args:
-        own: Of the strategy.
-        plain: Of fine-tuning.
+    Weights do not tell: merging may train the same weights as fine-tuning, and evaluate others.
     """
     return same(own.outputs, plain.outputs)
 
 
 def of_fine_tuning(own: Effect, plain: Effect) -> str:
-    """Say what an idle strategy has in common with fine-tuning."""
+    """Say what an idle strategy shares with fine-tuning."""
     what = "weights" if same(own.weights, plain.weights) else "outputs"
     return f"the {what} of fine-tuning, bit for bit"
 
@@ -114,7 +110,7 @@ def telling_value(candidate: Candidate) -> float | None:
 
 
 def telling_or_default(candidate: Candidate) -> float | None:
-    """Return a value that has an effect, or ``None`` (what it is set to) where none has."""
+    """Return a value that has an effect, or ``None`` (as it is set) if there is none."""
     try:
         return telling_value(candidate)
     except NotApplicableError:
@@ -195,22 +191,12 @@ def _protects(candidate: Candidate) -> str:
 
 
 def protected(own: Effect, plain: Effect) -> bool:
-    """Whether the first model loses clearly less than by fine-tuning.
-
-    Args:
-        own: Of the strategy.
-        plain: Of fine-tuning.
-    """
+    """Whether the first model loses clearly less than by fine-tuning."""
     return own.rise < (1 - _PROTECTED) * plain.rise
 
 
 def harms(own: Effect, plain: Effect) -> bool:
-    """Whether the first model loses clearly more than by fine-tuning.
-
-    Args:
-        own: Of the strategy.
-        plain: Of fine-tuning.
-    """
+    """Whether the first model loses clearly more than by fine-tuning."""
     return own.rise > max(plain.rise, 0) + _PROTECTED * abs(plain.rise)
 
 

@@ -1,4 +1,4 @@
-"""Where a strategy works: on an accelerator, and in Avalanche without this harness."""
+"""Strategies work on an accelerator, and in Avalanche without this harness."""
 
 from __future__ import annotations
 

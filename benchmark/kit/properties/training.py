@@ -1,4 +1,4 @@
-"""What must not leak into training: evaluation, modes, chance."""
+"""Evaluation, modes and randomness must not leak into training."""
 
 from __future__ import annotations
 
