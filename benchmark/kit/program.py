@@ -12,9 +12,9 @@ import torch
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 from avalanche.training.supervised import Naive
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from palimpsest.benchmark.kit.candidate import Candidate
-from palimpsest.benchmark.kit.evaluated import OUTPUTS, Evaluated, Meter
 from palimpsest.benchmark.kit.models import SAMPLES, data
 from palimpsest.benchmark.kit.property import BrokenError
 from palimpsest.benchmark.models.bank import ModelBank
@@ -26,6 +26,9 @@ from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.hooks import Evaluates, Optimizes
 
 BATCH = 10
+
+OUTPUTS = "outputs of model"
+"""What the names of outputs begin with; no weight is called that."""
 
 MakeOptimizer = Callable[[Any], torch.optim.Optimizer]
 OPTIMIZERS: dict[str, MakeOptimizer] = {
@@ -51,6 +54,43 @@ _FINE_TUNING = {
     for template in (None, Naive)
     for searches in (False, True)
 }
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The result of an evaluation by the strategy.
+
+    Attributes:
+        losses: The mean cross-entropy of each model.
+        outputs: The logits (N, C) of each model, on the CPU: ``outputs of model 1``.
+    """
+
+    losses: list[float]
+    outputs: dict[str, Tensor]
+
+
+class Meter:
+    """The part of an Avalanche plugin that measures each evaluation; see ``Evaluated``."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.outputs: dict[str, Tensor] = {}
+        self._losses: list[Tensor] = []
+        self._outputs: list[Tensor] = []
+
+    def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Start with a model."""
+        self._losses, self._outputs = [], []
+
+    def after_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note a batch."""
+        self._losses.append(cross_entropy(strategy.mb_output, strategy.mb_y, reduction="none"))
+        self._outputs.append(strategy.mb_output.detach().cpu())
+
+    def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """End with a model."""
+        self.losses.append(torch.cat(self._losses).mean().item())
+        self.outputs[f"{OUTPUTS} {len(self.losses)}"] = torch.cat(self._outputs)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Literal
 
 from palimpsest.benchmark.kit.candidate import Candidate
@@ -39,6 +40,18 @@ class Property:
     meaning: str
     cause: str
     check: Callable[[Candidate], str]
+
+
+def must_hold(
+    name: str, meaning: str, cause: str
+) -> Callable[[Callable[[Candidate], str]], Property]:
+    """Turn a function that checks a candidate into a ``Property``."""
+    return lambda check: Property(name, meaning, cause, check)
+
+
+def properties_in(module: ModuleType) -> list[Property]:
+    """Return the properties that a module defines, in order."""
+    return [each for each in vars(module).values() if isinstance(each, Property)]
 
 
 @dataclass(frozen=True)

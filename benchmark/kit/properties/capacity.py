@@ -21,7 +21,7 @@ from palimpsest.benchmark.kit.program import (
     programs,
 )
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.strategies.base.hooks import Capacity
 from palimpsest.strategies.masks.update_mask import MaskedUpdates
@@ -122,6 +122,15 @@ def _courses(candidate: Candidate) -> Iterator[tuple[str, Callable[[], nn.Module
                 yield f"{optimizer}{place}", make, _course(own, make, optimizer)
 
 
+@must_hold(
+    "what is held stays",
+    "A parameter of which nothing is free, as it tells after a model, does not move at all "
+    "while later models train, nor does an element that a mask on updates holds whole, behind "
+    "every optimizer, with a state that is kept.",
+    "A gradient is set to zero, which momentum, Adam and weight decay do not heed; put back "
+    "the parameter after the step (palimpsest.strategies.masks.update_mask does), or remove "
+    "its gradient.",
+)
 def _held_stays(candidate: Candidate) -> str:
     held = 0
     for where, _, course in _courses(candidate):
@@ -147,6 +156,13 @@ def _held_stays(candidate: Candidate) -> str:
     return f"none moved, behind {behind(candidate, OPTIMIZERS)}"
 
 
+@must_hold(
+    "capacity is accounted for",
+    "The free shares that it tells are between 0 and 1, of parameters of the model; what is "
+    "all free moves behind some optimizer; and where it holds for good, no share ever grows.",
+    "free(model) tells what the last model held, not what later ones may change, or leaves out "
+    "what is held by other means, such as requires_grad.",
+)
 def _accounted(candidate: Candidate) -> str:
     still: dict[tuple[Callable[[], nn.Module], int, str], bool] = {}
     for where, make, course in _courses(candidate):
@@ -183,25 +199,3 @@ def _check_growth(when: str, before: _After, after: _After) -> None:
         one, two = before.told.get(name, 1.0), after.told.get(name, 1.0)
         if two > one + _ROUNDING:
             raise BrokenError(f"{when} the free share of {name} grows from {one:.3g} to {two:.3g}")
-
-
-PROPERTIES = (
-    Property(
-        "what is held stays",
-        "A parameter of which nothing is free, as it tells after a model, does not move at all "
-        "while later models train, nor does an element that a mask on updates holds whole, behind "
-        "every optimizer, with a state that is kept.",
-        "A gradient is set to zero, which momentum, Adam and weight decay do not heed; put back "
-        "the parameter after the step (palimpsest.strategies.masks.update_mask does), or remove "
-        "its gradient.",
-        _held_stays,
-    ),
-    Property(
-        "capacity is accounted for",
-        "The free shares that it tells are between 0 and 1, of parameters of the model; what is "
-        "all free moves behind some optimizer; and where it holds for good, no share ever grows.",
-        "free(model) tells what the last model held, not what later ones may change, or leaves out "
-        "what is held by other means, such as requires_grad.",
-        _accounted,
-    ),
-)

@@ -10,10 +10,10 @@ from functools import cache
 from torch import nn
 
 from palimpsest.benchmark.kit.candidate import Candidate
-from palimpsest.benchmark.kit.evaluated import Evaluated
 from palimpsest.benchmark.kit.models import bank, ordinary, shared_bank
 from palimpsest.benchmark.kit.program import (
     WITH_MOMENTS,
+    Evaluated,
     State,
     apart,
     fine_tuning,
@@ -21,7 +21,7 @@ from palimpsest.benchmark.kit.program import (
     programs,
     same,
 )
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, WeakError, must_hold
 from palimpsest.strategies.base.hooks import Adapts, Evaluates, Optimizes
 
 STRENGTHS = [10.0**power for power in range(-2, 9)]
@@ -131,12 +131,25 @@ def _end(
     return {**weights, **trained.evaluated().outputs} if evaluates else weights
 
 
+@must_hold(
+    "strength 0 is fine-tuning",
+    "At strength 0 the weights are those of fine-tuning, bit for bit, and so is what is evaluated.",
+    "The penalty is computed all the same: a gradient of zero replaces no gradient, so that "
+    "momentum and weight decay act; or random numbers are drawn from the global generator.",
+)
 def _zero_is_fine_tuning(candidate: Candidate) -> str:
     if candidate.strength is None:
         raise NotApplicableError("it has no strength")
     return _is_fine_tuning(candidate, 0.0)
 
 
+@must_hold(
+    "an idle dial is fine-tuning",
+    "Where a dial other than a strength has an idle end, such as a share of 0, the weights "
+    "there are those of fine-tuning, bit for bit, and so is what is evaluated.",
+    "A step is put back or projected although nothing is held, which may round it; or samples "
+    "are drawn from the global generator; or Dial.idle is no such value.",
+)
 def _idle_is_fine_tuning(candidate: Candidate) -> str:
     dial = candidate.dial
     if dial is None:
@@ -170,6 +183,14 @@ def _is_fine_tuning(candidate: Candidate, value: float | None) -> str:
     )
 
 
+@must_hold(
+    "protects the earlier model",
+    "At some strength what is evaluated differs from fine-tuning's, and the earlier model "
+    "loses less. Without a strength this is asked at what the dial is set to; of one that acts "
+    "after training, at two values. What differs and hardly helps is weak, not broken.",
+    "Anchors or importances are views of the live weights (clone them), or importances are "
+    "clipped, or stay zero; or nothing of the method is in force when a model is evaluated.",
+)
 def _protects(candidate: Candidate) -> str:
     if candidate.facts.role == "baseline":
         raise NotApplicableError("fine-tuning protects nothing")
@@ -202,32 +223,3 @@ def harms(own: Effect, plain: Effect) -> bool:
 
 def _signed(rise: float) -> str:
     return f"{round(rise, 2) + 0.0:+.2f}"  # no -0.00
-
-
-PROPERTIES = (
-    Property(
-        "strength 0 is fine-tuning",
-        "At strength 0 the weights are those of fine-tuning, bit for bit, and so is what is "
-        "evaluated.",
-        "The penalty is computed all the same: a gradient of zero replaces no gradient, so that "
-        "momentum and weight decay act; or random numbers are drawn from the global generator.",
-        _zero_is_fine_tuning,
-    ),
-    Property(
-        "an idle dial is fine-tuning",
-        "Where a dial other than a strength has an idle end, such as a share of 0, the weights "
-        "there are those of fine-tuning, bit for bit, and so is what is evaluated.",
-        "A step is put back or projected although nothing is held, which may round it; or samples "
-        "are drawn from the global generator; or Dial.idle is no such value.",
-        _idle_is_fine_tuning,
-    ),
-    Property(
-        "protects the earlier model",
-        "At some strength what is evaluated differs from fine-tuning's, and the earlier model "
-        "loses less. Without a strength this is asked at what the dial is set to; of one that acts "
-        "after training, at two values. What differs and hardly helps is weak, not broken.",
-        "Anchors or importances are views of the live weights (clone them), or importances are "
-        "clipped, or stay zero; or nothing of the method is in force when a model is evaluated.",
-        _protects,
-    ),
-)
