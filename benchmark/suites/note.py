@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from palimpsest.benchmark.files.untrusted import parsed
 
 
@@ -30,6 +32,8 @@ class SuiteNote:
 COLUMNS = ("name", "description", "scenarios", "strategies")
 """Of a store's table of suites."""
 
+_NOTE = TypeAdapter(SuiteNote)
+
 
 def columns_of(note: SuiteNote) -> dict[str, str]:
     """Return the stored values of a suite, by column; lists are JSON."""
@@ -46,15 +50,10 @@ def note_of(values: Mapping[str, Any]) -> SuiteNote:
     Raises:
         ValueError: The values have another shape.
     """
-    name, description = values["name"], values["description"]
-    lists = []
-    for column in ("scenarios", "strategies"):
-        if not isinstance(values[column], str):
-            raise ValueError(f"a suite has a list of {column}")
-        found = parsed(values[column])
-        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-            raise ValueError(f"a suite has a list of {column}")
-        lists.append(tuple(found))
-    if not isinstance(name, str) or not isinstance(description, str):
-        raise ValueError("a suite has a name and a description")
-    return SuiteNote(name, description, *lists)
+    lists = {name: parsed(str(values[name])) for name in ("scenarios", "strategies")}
+    try:
+        return _NOTE.validate_python({**{name: values[name] for name in COLUMNS}, **lists})
+    except ValidationError:
+        raise ValueError(
+            "a suite has a name, a description, and lists of scenarios and strategies"
+        ) from None

@@ -22,6 +22,7 @@ from palimpsest.benchmark.speed.training import (
     train_by_loop,
 )
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.strategies.curvature.fisher import diagonal_fisher
 
 TINY = [
     *(
