@@ -22,7 +22,7 @@ from palimpsest.benchmark.suites.avalanche import (
     STRENGTHS,
     facts_of_avalanche,
 )
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.validation import validated
 from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.facts import STRENGTH, Dial, Facts
@@ -148,7 +148,7 @@ def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
 
 def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     found = STRATEGIES[name]
-    source = Source("--set", dict(settings))
+    source = SuiteSource("--set", dict(settings))
     checked = validated(found.Settings, {**found.facts.brief, **settings}, source, ())
     template = found if issubclass(found, SupervisedTemplate) else None
     candidate = Candidate(

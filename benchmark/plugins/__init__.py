@@ -33,7 +33,7 @@ from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.models.choice import Network
 from palimpsest.benchmark.models.registry import MODULE, NETWORKS
 from palimpsest.benchmark.plugins.additions import Addition, AdditionKind
-from palimpsest.benchmark.plugins.code import WHOLE, Code, ModuleText, Root, module_text
+from palimpsest.benchmark.plugins.code import WHOLE, ModuleText, Root, UserCode, module_text
 from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.packages import announced, digest_of_module
 from palimpsest.benchmark.plugins.sent import serve, served
@@ -165,7 +165,7 @@ def _load(source: PluginSource) -> None:
         return
     _forget(source.path)
     additions = additions_of(source)
-    code = Code([source.as_module, *served()])
+    code = UserCode([source.as_module, *served()])
     for addition in additions:
         _register(addition, _Origin(source.path, code.digest(addition.roots)))
     modules = code.reached([(source.module, WHOLE)])
@@ -175,7 +175,7 @@ def _load(source: PluginSource) -> None:
 
 def _digest(roots: Iterable[Root], module: str) -> str:
     """Hash what is used of a user's module; of a library, all files of the package."""
-    code = Code(served())
+    code = UserCode(served())
     _edited(module)
     if code.text(module) is None:
         return digest_of_module(module)

@@ -109,7 +109,7 @@ def _site() -> list[str]:
     return [*site.getsitepackages(), site.getusersitepackages()]
 
 
-class Code:
+class UserCode:
     """The user's modules that some code may reach, each read once; ``texts`` are known already."""
 
     def __init__(self, texts: Iterable[ModuleText] = ()) -> None:
@@ -136,7 +136,7 @@ class Code:
 class _Walk:
     """Everything reached from some names: statements of modules, and names of libraries."""
 
-    def __init__(self, code: Code, roots: Iterable[Root]) -> None:
+    def __init__(self, code: UserCode, roots: Iterable[Root]) -> None:
         self._code = code
         self._used: dict[str, set[int]] = {}
         self._foreign: set[str] = set()

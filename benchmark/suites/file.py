@@ -19,7 +19,7 @@ _Path = tuple[str | int, ...]
 
 
 @dataclass
-class Source:
+class SuiteSource:
     """The content of a suite file before it is checked.
 
     Attributes:
@@ -123,7 +123,7 @@ def suites_of(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def read_source(suite: str) -> Source:
+def read_source(suite: str) -> SuiteSource:
     """Read a suite file, or a suite that comes with Palimpsest.
 
     Raises:
@@ -160,12 +160,12 @@ def _read(path: Path) -> str:
         ) from None
 
 
-def _parse(name: str, text: str) -> Source:
+def _parse(name: str, text: str) -> SuiteSource:
     try:
         try:
             loader = yaml_text.Loader(text)
             node = loader.get_single_node()
-            source = Source(name, {})
+            source = SuiteSource(name, {})
             if node is not None:
                 _LineRecorder(source, loader).note(node, ())
             content = None if node is None else loader.construct_document(node)
@@ -189,7 +189,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 class _LineRecorder:
     """Notes the line of every path in a YAML file, before merge keys (``<<``) are resolved."""
 
-    def __init__(self, source: Source, loader: yaml_text.Loader) -> None:
+    def __init__(self, source: SuiteSource, loader: yaml_text.Loader) -> None:
         self._source = source
         self._loader = loader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from palimpsest.benchmark.errors import UserError, quoted
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.validation import shown
 
 OPTION = "--seeds"
@@ -14,7 +14,7 @@ MOST_SEEDS = 10_000
 _SEEDS_END = 2**63
 
 
-def seeds_of(seeds: Any, source: Source) -> tuple[int, ...]:
+def seeds_of(seeds: Any, source: SuiteSource) -> tuple[int, ...]:
     """Return the seeds that ``seeds`` in a suite means: how many (0, 1, ...), or which.
 
     Raises:

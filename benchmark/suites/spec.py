@@ -126,7 +126,7 @@ class StrategySpec:
 
 
 @dataclass(frozen=True)
-class Code:
+class CodeDigests:
     """The code that made a run's results, beside its settings.
 
     Attributes:
@@ -282,10 +282,10 @@ class Spec:
         return json.dumps([common, versions], sort_keys=True)
 
     @property
-    def code(self) -> Code:
+    def code(self) -> CodeDigests:
         """The code that made it, as far as its key knows it."""
         scenario, strategy = self.scenario, self.strategy
-        return Code(
+        return CodeDigests(
             (scenario.plugin, scenario.network_plugin, scenario.content),
             (strategy.plugin, tuple(self.versions.values())),
         )

@@ -10,7 +10,7 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Optimizer
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.suites.avalanche import AVALANCHE
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.validation import shown
 from palimpsest.strategies.base.settings import StrategySettings
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from palimpsest.benchmark.suites.suite import Strategy, Suite
 
 
-def check_strategies(suite: Suite, source: Source) -> None:
+def check_strategies(suite: Suite, source: SuiteSource) -> None:
     """Refuse strategies that cannot run in a scenario, such as in a search.
 
     Raises:

@@ -17,7 +17,7 @@ from palimpsest.benchmark.plugins import digest_of, digest_of_network
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.settings.defaults import at_defaults
 from palimpsest.benchmark.suites.avalanche import AVALANCHE, facts_of_avalanche
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.note import SuiteNote
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
@@ -115,7 +115,7 @@ class Suite:
     scenarios: Mapping[str, ScenarioSettings]
     strategies: Mapping[str, Strategy]
     probes: tuple[str, ...]
-    source: Source = field(repr=False, compare=False)
+    source: SuiteSource = field(repr=False, compare=False)
     resources: Resources = field(default_factory=Resources)
 
     @property

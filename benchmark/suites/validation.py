@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from palimpsest.benchmark.errors import nearest, quoted
 from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS, MOST_LEVELS, MOST_VALUES, unfit
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.strategies.base.settings import StrategySettings
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -18,7 +18,11 @@ _Path = tuple[Any, ...]
 
 
 def validated(
-    model: type[_M], values: Any, source: Source, path: tuple[str, ...], also: Iterable[str] = ()
+    model: type[_M],
+    values: Any,
+    source: SuiteSource,
+    path: tuple[str, ...],
+    also: Iterable[str] = (),
 ) -> _M:
     """Check values against a model; the first error becomes a message with its line.
 
@@ -51,7 +55,7 @@ _LARGEST = 1e30
 """The largest number of settings that nothing here knows."""
 
 
-def check_plain(value: Any, source: Source, path: _Path) -> None:
+def check_plain(value: Any, source: SuiteSource, path: _Path) -> None:
     """Refuse values that are not numbers, text, true, false, null, or lists or mappings of these.
 
     YAML also has dates, sets, bytes and numbers that are not finite; a store does not.
@@ -79,7 +83,7 @@ def check_plain(value: Any, source: Source, path: _Path) -> None:
         raise source.error(path, f"{expected}, got {shown(value)}")
 
 
-def check_content(source: Source) -> None:
+def check_content(source: SuiteSource) -> None:
     """Refuse values that no setting can have: endless, enormous, or text that a store cannot hold.
 
     Raises:

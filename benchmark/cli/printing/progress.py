@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.progress import (
     BarColumn,
@@ -26,17 +25,14 @@ from palimpsest.benchmark.suites.suite import Run
 from palimpsest.reports.wording.words import whole_seconds
 
 
-class Display(Protocol):
-    """Shows the progress of a suite."""
+class Display:
+    """Shows the progress of a suite; this one shows nothing."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        """End the display."""
 
     def tell(self, news: News) -> None:
         """Show what has happened."""
@@ -45,22 +41,13 @@ class Display(Protocol):
 def make_display(total: int, done: int, *, quiet: bool, with_suite: bool = False) -> Display:
     """Return the display that fits standard error; of ``total`` runs ``done`` are in the store."""
     if quiet:
-        return _Nothing()
+        return Display()
     if sys.stderr.isatty():
         return _Bars(total, done, with_suite)
     return _LinePerRun(with_suite)
 
 
-class _Nothing:
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def tell(self, news: News) -> None: ...
-
-
-class _LinePerRun(_Nothing):
+class _LinePerRun(Display):
     """A line per finished run."""
 
     def __init__(self, with_suite: bool) -> None:
@@ -74,7 +61,7 @@ class _LinePerRun(_Nothing):
             output.tell(f"[{news.done}/{news.total}] {line}")
 
 
-class _Bars(_Nothing):
+class _Bars(Display):
     """A bar for all runs, with the time left, and one for each running job."""
 
     def __init__(self, total: int, done: int, with_suite: bool) -> None:
