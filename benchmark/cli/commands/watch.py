@@ -79,7 +79,7 @@ def watch(options: WatchCommand) -> None:
     """
     if is_archive(options.store):
         raise UserError(
-            f"{options.store}: this is an archive, in which nothing is under way; "
+            f"{options.store}: this is an archive, to which no suite writes; "
             f"'palimpsest report {options.store}' shows its runs"
         )
     with (
