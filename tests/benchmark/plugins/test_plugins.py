@@ -95,7 +95,7 @@ def test_a_suite_can_name_what_a_file_adds(write, tmp_path):
     load_files([write("pull.py", LIGHT), write("small.py", SCENARIO)])
     suite = write("s.yaml", SUITE.replace("two_models:", "small:").replace("width: 4, ", ""))
     run = load_suite(str(suite)).runs("cpu", tmp_path)[-1]
-    assert run.spec.strategy.settings == {"reach": 3}
+    assert run.spec.strategy.settings == {"strength": 2.0, "reach": 3}
     assert run.spec.scenario.family == "small"
     assert run.spec.scenario.settings["width"] == 4
 
