@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -12,8 +11,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from palimpsest.benchmark.cli import models
-from palimpsest.benchmark.cli.inner_commands import list_app, new_app, show_app
-from palimpsest.benchmark.cli.options import load_for_reading, load_plugins
+from palimpsest.benchmark.cli.list_commands import list_app
+from palimpsest.benchmark.cli.models import load_for_reading, load_plugins
+from palimpsest.benchmark.cli.show_commands import show_app
 
 app = typer.Typer(
     name="palimpsest",
@@ -23,9 +23,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+new_app = typer.Typer(help="Write files to start from.", no_args_is_help=True)
 app.add_typer(list_app, name="list")
 app.add_typer(show_app, name="show")
 app.add_typer(new_app, name="new")
+
+
+@new_app.command("strategy")
+def _new_strategy(
+    name: str,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STRATEGY",
+            help="Begin with a copy of this strategy; default: a penalty, with explanations.",
+        ),
+    ] = None,
+) -> None:
+    """A strategy of your own that works at once, its test and a suite, in this folder."""
+    from palimpsest.benchmark.cli.commands.new import new_strategy
+
+    new_strategy(name, like)
 
 
 def _version(value: bool) -> None:
@@ -52,9 +70,10 @@ def _add(model: type[Any], function: str, prepare: Prepare | None = load_for_rea
     """Add a command.
 
     Args:
-        model: Of its options; it is called as the function's module.
-        function: ``MODULE:NAME`` in ``commands``; takes the model, and may return an exit code.
-        prepare: Called with the plugins that were given, if any, before the function.
+        model: Its options.
+        function: ``COMMAND:NAME``: a function of the module ``commands.COMMAND`` that takes the
+            model and may return an exit code.
+        prepare: Loads the plugins that were given.
     """
     module, _, name = function.partition(":")
 
@@ -72,25 +91,12 @@ def _add(model: type[Any], function: str, prepare: Prepare | None = load_for_rea
 
 def _signature(model: type[Any]) -> inspect.Signature:
     """Return a model's fields as parameters: its own first, then those of its bases."""
+    inherited = [n for base in model.__mro__[1:] for n in getattr(base, "__annotations__", {})]
+    names = [*(name for name in model.__annotations__ if name not in inherited), *inherited]
+    parameters = inspect.signature(model).parameters
     types = get_type_hints(model, include_extras=True)
-    own = model.__annotations__
-    inherited = [
-        each for base in model.__mro__[1:] for each in getattr(base, "__annotations__", {})
-    ]
-    by_name = {each.name: each for each in fields(model)}
-    names = dict.fromkeys([*(n for n in own if n not in inherited), *inherited])
     return inspect.Signature(
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty
-                if by_name[name].default is MISSING
-                else by_name[name].default,
-                annotation=types[name],
-            )
-            for name in names
-        ]
+        [parameters[name].replace(annotation=types[name]) for name in dict.fromkeys(names)]
     )
 
 

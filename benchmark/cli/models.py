@@ -9,20 +9,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palimpsest.benchmark.cli.options import (
-    JsonOption,
-    MetricPluginOption,
-    PluginOption,
-    ScenarioOption,
-    StrategiesOption,
-    SuiteOption,
-    selection,
-)
+from palimpsest.benchmark.cli.printing.output import claim_output
 from palimpsest.benchmark.executors.options import RunOptions
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.results.selection import Selection
 
+StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
+DEFAULT_STORE = Path("palimpsest.db")
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE.py",
+        help="Adds strategies, scenarios, networks and metrics; may be repeated.",
+    ),
+]
+MetricPluginOption = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="Adds metrics; may be repeated."),
+]
+SuiteOption = Annotated[
+    str | None, typer.Option("--suite", metavar="NAMES", help="Only the runs of these suites: a,b.")
+]
+ScenarioOption = Annotated[
+    str | None, typer.Option("--scenario", metavar="NAMES", help="Only these scenarios: a,b.")
+]
+StrategiesOption = Annotated[
+    str | None, typer.Option("--strategies", metavar="NAMES", help="Only these strategies: a,b.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Stores = Annotated[
     list[Path], typer.Argument(metavar="STORE...", help="Results databases or archives.")
 ]
@@ -49,7 +65,7 @@ class RowsOf(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectedRuns:
-    """Which runs of stores a command reads."""
+    """The runs of stores that a command reads."""
 
     suite: SuiteOption = None
     scenario: ScenarioOption = None
@@ -58,13 +74,13 @@ class SelectedRuns:
 
     @property
     def selection(self) -> Selection:
-        """The same, for reading."""
+        """The options as a ``Selection``."""
         return selection(self.suite, self.scenario, self.strategies)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunCommand(RunOptions):
-    """Carry out the runs of suites that the store does not have yet."""
+    """Do the runs of suites that the store does not have yet."""
 
     suites: Annotated[
         list[str],
@@ -127,10 +143,10 @@ class ReportCommand(SelectedRuns):
 
 @dataclass(frozen=True, kw_only=True)
 class WatchCommand(SelectedRuns):
-    """Serve the report on this machine while a suite runs: what is under way, and what failed.
+    """Serve the report on this machine while a suite runs, with its running jobs and failures.
 
     Prints the address, which only this machine reaches and nobody can guess. The store is read and
-    never changed. Ctrl-C ends it; the suite goes on.
+    never changed. Ctrl-C ends the server; the suite goes on.
     """
 
     store: OneStore
@@ -194,10 +210,10 @@ class MergeCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class PruneCommand:
-    """Remove finished runs that nothing asks for any more: only told, unless --yes is given.
+    """List finished runs that nothing asks for any more; --yes removes them.
 
-    With suites: those of their runs that the files do not name now. Without: those that only
-    earlier code, or earlier data of one's own, tells apart from later ones.
+    With suites: those of their runs that the files do not name now. Without: those that differ from
+    later ones in nothing but older code, or older data of your own.
     """
 
     store: OneStore
@@ -223,7 +239,7 @@ class PruneCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorCommand:
-    """Say whether a store is damaged, and what of it can be saved; exit with 1 if it is.
+    """Check whether a store is damaged, and how much of it can be saved; exit with 1 if it is.
 
     The store itself is never written.
     """
@@ -236,7 +252,7 @@ class DoctorCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareCommand(SelectedRuns):
-    """Say which metrics changed between two stores, or two values of a setting, beyond noise."""
+    """Find the metrics that changed beyond noise, between two stores or two values of a setting."""
 
     store_a: Annotated[Path, typer.Argument(metavar="STORE_A", help="The results before.")]
     store_b: Annotated[
@@ -279,7 +295,7 @@ class CheckCommand:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheCommand:
-    """Show what is kept of data between commands, such as decoded images; or remove it."""
+    """Show the data that is kept between commands, such as decoded images; or remove it."""
 
     clear: Annotated[bool, typer.Option("--clear", help="Remove it; data sets stay.")] = False
 
@@ -299,3 +315,33 @@ class SpeedCommand:
     ] = None
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu"
     as_json: JsonOption = False
+
+
+def load_plugins(plugins: list[Path] | None) -> None:
+    """Load the files of ``--plugin``; their output goes to standard error."""
+    claim_output()
+    if plugins:
+        from palimpsest.benchmark.plugins import load_files
+
+        load_files(plugins)
+
+
+def load_for_reading(plugins: list[Path] | None) -> None:
+    """Load plugins, and the metrics of installed packages, for a command that reads runs."""
+    from palimpsest.benchmark.plugins import load_metrics
+
+    claim_output()
+    load_metrics()
+    load_plugins(plugins)
+
+
+def names_of(text: str | None) -> list[str] | None:
+    """Return the names in an option such as ``a,b``; ``None`` where it was not given."""
+    return None if text is None else text.split(",")
+
+
+def selection(suite: str | None, scenario: str | None, strategies: str | None) -> Selection:
+    """Return the choice of ``--suite``, ``--scenario`` and ``--strategies``."""
+    from palimpsest.benchmark.results.selection import Selection
+
+    return Selection(names_of(suite), names_of(scenario), names_of(strategies))

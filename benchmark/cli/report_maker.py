@@ -1,4 +1,4 @@
-"""Makes a store's report again and again, in a process of its own, while others go on."""
+"""Makes a store's report again and again, in a process of its own, while a suite runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from palimpsest.benchmark.errors import UserError
@@ -34,14 +33,7 @@ _NICE = 5
 
 @dataclass(frozen=True)
 class Made:
-    """A report.
-
-    Attributes:
-        version: Counted from 1.
-        runs: How many runs it is of.
-        document: HTML.
-        strategies: What decides the colours of their strategies.
-    """
+    """A report: its number from 1, its number of runs, its HTML, and what colours strategies."""
 
     version: int
     runs: int
@@ -51,11 +43,6 @@ class Made:
 
 class ReportMaker:
     """Makes the report of a store when its runs have changed and the last one is old enough.
-
-    Args:
-        store: The results database.
-        plugins: Files that add metrics.
-        selection: Which of its runs; all by default.
 
     Attributes:
         made: The last report; ``None`` before the first.
@@ -80,24 +67,19 @@ class ReportMaker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._closed = True
             if self._process is not None:
                 self._process.terminate()
 
     def make_if_due(self, runs: int, mark: object, *, at_once: bool) -> None:
-        """Begin to make a report, if there is need and time for one; does not wait for it.
+        """Begin to make a report if one is due; do not wait for it.
 
         Args:
-            runs: How many runs the store has.
-            mark: What ``Store.latest`` says of them.
-            at_once: No suite is under way, so that there is nothing to give way to.
+            runs: The number of runs in the store.
+            mark: What ``Store.latest`` returned for them.
+            at_once: No suite is running, so the report need not leave it time.
         """
         with self._lock:
             due = at_once or time.monotonic() >= self._due
@@ -122,7 +104,7 @@ class ReportMaker:
             self._busy = False
 
     def _in_a_process(self, version: int) -> tuple[str, frozenset[Identity], int] | str:
-        """Return a report, its strategies and number of runs; or why there is none."""
+        """Return a report, its strategies and its number of runs, or why there is none."""
         # An interrupt on a terminal is for all its processes: this one is ended by its parent.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         context = multiprocessing.get_context("spawn")
@@ -149,10 +131,10 @@ class ReportMaker:
 def _send_report(
     answer: Connection, store: Path, plugins: list[Path], selection: Selection, version: int
 ) -> None:
-    """Make a report and send it; what a process of its own does."""
+    """Make a report and send it, in a process of its own."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # its own processes end with it
     os.nice(_NICE)
-    from palimpsest.benchmark.cli.options import load_for_reading
+    from palimpsest.benchmark.cli.models import load_for_reading
     from palimpsest.reports.html.report import live_report
     from palimpsest.reports.html.watching import Live, identities
     from palimpsest.reports.runs.merge import merge, read_notes, read_stores

@@ -1,4 +1,4 @@
-"""The signals by which clusters, containers and closed terminals stop a command."""
+"""Signals that clusters, containers and closed terminals stop a command with."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from types import FrameType
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has stopped the command, as an interrupt would have.
-
-    Attributes:
-        number: The signal's.
-        name: As in ``SIGTERM``.
-    """
+    """A signal, such as SIGTERM, has stopped the command like an interrupt."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -28,13 +23,13 @@ _heard: list[Stopped] = []
 
 
 def reason_of(stop: KeyboardInterrupt) -> KeyboardInterrupt:
-    """Return the signal for an interrupt: a library in C may have made another one of it."""
+    """Return the signal behind an interrupt: a C library may have replaced the exception."""
     return _heard[0] if _heard else stop
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise ``Stopped``, once; what ignores a signal (nohup) goes on to."""
+    """Let SIGTERM and SIGHUP raise ``Stopped``, once. A signal that is ignored (nohup) stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

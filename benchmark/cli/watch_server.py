@@ -1,4 +1,4 @@
-"""A small server for one page: on this machine only, for whoever has its address, to read."""
+"""A small read-only server for one page, for this machine and those who know its address."""
 
 from __future__ import annotations
 
@@ -25,13 +25,7 @@ _NO_TOKEN = "This page is only for who has its whole address, as palimpsest watc
 
 
 class WatchServer(ThreadingHTTPServer):
-    """Serves ``/TOKEN/``, the page, and ``/TOKEN/news``, what is new.
-
-    Args:
-        port: The port; 0 for a free one.
-        token: What the address has to contain.
-        page: Returns the page.
-        news: Returns what is new, as JSON.
+    """Serves the page at ``/TOKEN/`` and the news, as JSON, at ``/TOKEN/news``.
 
     Raises:
         UserError: The port cannot be used.
@@ -59,7 +53,7 @@ class WatchServer(ThreadingHTTPServer):
         return f"http://{_ADDRESS}:{self.server_port}/{self.token}/"
 
     def is_own(self, host: str | None) -> bool:
-        """Whether a request names this server, and not a name that somebody pointed at it."""
+        """Whether a request names this server, not a host name that others point at it."""
         return host in {f"{name}:{self.server_port}" for name in (_ADDRESS, "localhost")}
 
 

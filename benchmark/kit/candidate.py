@@ -1,4 +1,4 @@
-"""A strategy under test, found by name, and how to build it at any value of its dial."""
+"""A strategy under test: found by its name, and built at any value of its dial."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from palimpsest.benchmark.suites.avalanche import (
     STRENGTHS,
     facts_of_avalanche,
 )
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.validation import validated
 from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.facts import STRENGTH, Dial, Facts
@@ -36,13 +36,13 @@ class Candidate:
 
     Attributes:
         name: As the user named it.
-        facts: As declared, with its settings.
-        plugin: Its class, where it is a plugin.
+        facts: Its facts with its settings.
+        plugin: Its class, if that is a plugin.
         template: The Avalanche template that trains it; ``None``: the harness's own.
-        arguments: Of the plugin's constructor, or else of the template's.
+        arguments: For the constructor of the plugin, or else of the template.
         strength: The argument that is its strength, or ``None``.
-        values: Of a dial that is no strength: what it is set to and, where it acts after training,
-            one beside it.
+        values: Values of a dial that is no strength: its setting and, if the dial acts after
+            training, a second one.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Candidate:
 
     @property
     def of_avalanche(self) -> bool:
-        """Whether it is a class of Avalanche's, which declares nothing."""
+        """Whether it is one of Avalanche's classes, which have no facts."""
         return self.name.startswith(AVALANCHE)
 
     @property
@@ -99,11 +99,7 @@ class Candidate:
         return made
 
     def at(self, value: float) -> Candidate | None:
-        """Return the candidate with its dial set to a value; ``None`` where that is refused.
-
-        Args:
-            value: Of its dial, which is no strength.
-        """
+        """Return the candidate with its dial, no strength, at a value; ``None`` if invalid."""
         assert self.dial is not None
         arguments = {**self.arguments, self.dial.name: self.dial.typed(value)}
         known = STRATEGIES.get(self.name)
@@ -115,7 +111,7 @@ class Candidate:
         return replace(self, arguments=arguments, values=(value,))
 
     def setting(self, value: float | None) -> str:
-        """Return a value with the dial's name, ``rank 2``; nothing where it has no dial."""
+        """Write a value with the dial's name, ``rank 2``; nothing where there is no dial."""
         if self.dial is not None:
             return f"{self.dial.name} {self.values[0] if value is None else value:g}"
         return "" if value is None else f"{STRENGTH.name} {value:g}"
@@ -152,7 +148,7 @@ def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
 
 def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     found = STRATEGIES[name]
-    source = Source("--set", dict(settings))
+    source = SuiteSource("--set", dict(settings))
     checked = validated(found.Settings, {**found.facts.brief, **settings}, source, ())
     template = found if issubclass(found, SupervisedTemplate) else None
     candidate = Candidate(
@@ -167,7 +163,7 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
 
 
 def _values(candidate: Candidate, model: type[StrategySettings]) -> tuple[float, ...]:
-    """Return what a dial is set to; where it acts after training, also a valid value beside it."""
+    """Return the value of a dial and, if the dial acts after training, another valid one."""
     dial = candidate.dial
     if dial is None:
         return ()

@@ -29,41 +29,27 @@ from palimpsest.benchmark.kit.property import (
     Property,
     PropertyResult,
     WeakError,
+    properties_in,
 )
 from palimpsest.benchmark.runs.failure import raised_at
 from palimpsest.strategies.base.architectures import NoArchitecturesError
 
-PROPERTIES: tuple[Property, ...] = (
-    *strength.PROPERTIES,
-    *optimizers.PROPERTIES,
-    *optimum.PROPERTIES,
-    *parameters.PROPERTIES,
-    *importance.PROPERTIES,
-    *training.PROPERTIES,
-    *state.PROPERTIES,
-    *interruption.PROPERTIES,
-    *surroundings.PROPERTIES,
-    *hooks.PROPERTIES,
-    *forgetting.PROPERTIES,
-    *capacity.PROPERTIES,
-    *posterior.PROPERTIES,
-    *merging.PROPERTIES,
-)
+_FILES = (
+    strength, optimizers, optimum, parameters, importance, training, state, interruption,
+    surroundings, hooks, forgetting, capacity, posterior, merging,
+)  # fmt: skip
+
+PROPERTIES: tuple[Property, ...] = tuple(p for file in _FILES for p in properties_in(file))
 
 
 def check(candidate: Candidate) -> Iterator[PropertyResult]:
-    """Check every property; what a strategy raises is a failure of that property."""
+    """Check every property. An exception of the strategy fails that property."""
     for each in PROPERTIES:
         yield verdict(each, candidate)
 
 
 def verdict(wanted: Property, candidate: Candidate) -> PropertyResult:
-    """Check one property.
-
-    Args:
-        wanted: The property.
-        candidate: The strategy.
-    """
+    """Check one property."""
     outcome: Outcome = "fail"
     cause = ""
     try:

@@ -13,7 +13,7 @@ FEATURES, CLASSES, HIDDEN, SAMPLES = 6, 4, 8, 40
 Architecture = tuple[int, ...]
 
 
-class Supernet(ModelBank):
+class TinySupernet(ModelBank):
     """A bank whose models are architectures: at each place of a path, one block of several.
 
     To most strategies it is any bank. Those for architecture searches find in it what
@@ -88,7 +88,7 @@ def bank() -> ModelBank:
     blocks = {name: hidden(FEATURES) for name in "xz"} | {"y": hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "abc"}
     paths = (("x", "y", "a"), ("z", "y", "b"), ("x", "y", "c"))
-    return Supernet(blocks | heads, paths, CLASSES)
+    return TinySupernet(blocks | heads, paths, CLASSES)
 
 
 def normalised() -> nn.Module:
@@ -108,15 +108,11 @@ def shared_bank() -> ModelBank:
     torch.manual_seed(0)
     blocks = {"x": hidden(FEATURES), "y": hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "ab"}
-    return Supernet(blocks | heads, [("x", "y", "a"), ("x", "y", "b")], CLASSES)
+    return TinySupernet(blocks | heads, [("x", "y", "a"), ("x", "y", "b")], CLASSES)
 
 
 def ordinary(width: int = HIDDEN) -> nn.Module:
-    """Return a model that is not a bank: every experience trains all of it.
-
-    Args:
-        width: Hidden units.
-    """
+    """Return a model that is not a bank: every experience trains all of it."""
     torch.manual_seed(0)
     return OnlyArchitecture(hidden(FEATURES, width), nn.Linear(width, CLASSES))
 

@@ -12,9 +12,9 @@ import torch
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 from avalanche.training.supervised import Naive
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from palimpsest.benchmark.kit.candidate import Candidate
-from palimpsest.benchmark.kit.evaluated import OUTPUTS, Evaluated, Meter
 from palimpsest.benchmark.kit.models import SAMPLES, data
 from palimpsest.benchmark.kit.property import BrokenError
 from palimpsest.benchmark.models.bank import ModelBank
@@ -26,6 +26,9 @@ from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.hooks import Evaluates, Optimizes
 
 BATCH = 10
+
+OUTPUTS = "outputs of model"
+"""What the names of outputs begin with; no weight is called that."""
 
 MakeOptimizer = Callable[[Any], torch.optim.Optimizer]
 OPTIMIZERS: dict[str, MakeOptimizer] = {
@@ -53,16 +56,46 @@ _FINE_TUNING = {
 }
 
 
-@dataclass
-class Program:
-    """A candidate with a model to train.
+@dataclass(frozen=True)
+class Evaluated:
+    """The result of an evaluation by the strategy.
 
     Attributes:
-        strategy: The Avalanche strategy.
-        plugin: The candidate's plugin; ``None`` where there is none.
-        train: The experiences.
-        test: The same data, to evaluate.
+        losses: The mean cross-entropy of each model.
+        outputs: The logits (N, C) of each model, on the CPU: ``outputs of model 1``.
     """
+
+    losses: list[float]
+    outputs: dict[str, Tensor]
+
+
+class Meter:
+    """The part of an Avalanche plugin that measures each evaluation; see ``Evaluated``."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.outputs: dict[str, Tensor] = {}
+        self._losses: list[Tensor] = []
+        self._outputs: list[Tensor] = []
+
+    def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Start with a model."""
+        self._losses, self._outputs = [], []
+
+    def after_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note a batch."""
+        self._losses.append(cross_entropy(strategy.mb_output, strategy.mb_y, reduction="none"))
+        self._outputs.append(strategy.mb_output.detach().cpu())
+
+    def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """End with a model."""
+        self.losses.append(torch.cat(self._losses).mean().item())
+        self.outputs[f"{OUTPUTS} {len(self.losses)}"] = torch.cat(self._outputs)
+
+
+@dataclass
+class Program:
+    """A candidate's Avalanche strategy and plugin, and experiences to train and to evaluate."""
 
     strategy: Any
     plugin: Any
@@ -88,8 +121,8 @@ class Program:
         Args:
             models: Which ones; all by default.
             reset: Whether each starts with a fresh optimizer.
-            reseed: Whether the global generator is seeded again for each. Otherwise it continues,
-                as in an ordinary program.
+            reseed: Whether the global generator is seeded again for each model. Otherwise it
+                continues, as in an ordinary program.
             after_each: Called with the model just trained.
 
         Returns:
@@ -132,10 +165,10 @@ class Program:
         return Evaluated(meter.losses, meter.outputs)
 
     def result(self) -> State:
-        """Return what the trainings so far led to: weights and buffers, and what is evaluated.
+        """Return the result of the trainings so far: weights, buffers and what is evaluated.
 
-        That is the same, unless the strategy evaluates otherwise than the network stands after
-        training (merged weights, masks): then the outputs of every model count, too.
+        Usually that is one thing. If the strategy evaluates other weights than it trains (merged,
+        masked), the outputs of every model count, too.
         """
         own = state(self.model)
         return {**own, **self.evaluated().outputs} if isinstance(self.plugin, Evaluates) else own
@@ -151,8 +184,7 @@ def programs(candidate: Candidate) -> dict[str, Candidate]:
     """Return a candidate once for each program that can train it; always the same objects.
 
     A plugin is trained by the harness's template and by Avalanche's ``Naive``, which has other
-    data loaders. A template trains itself. The keys are what a message says after the name of an
-    optimizer.
+    data loaders. A template trains itself. The keys follow an optimizer's name in messages.
     """
     if candidate.template is not None:
         return {"": candidate}
@@ -166,12 +198,12 @@ def result_of(trained: Program) -> State:
 
 
 def optimizers_of(candidate: Candidate, names: Iterable[str]) -> list[str]:
-    """Return the optimizers to ask behind: one, where the strategy brings its own in its place."""
+    """Return the optimizers to test; just one if the strategy brings its own."""
     return [*names][:1] if candidate.has(Optimizes) else [*names]
 
 
 def behind(candidate: Candidate, names: Collection[str]) -> str:
-    """Return what those are, as a verdict says it."""
+    """Describe the tested optimizers for a verdict."""
     return "its own optimizer" if candidate.has(Optimizes) else f"{len(names)} optimizers"
 
 
@@ -239,12 +271,7 @@ def program(
 def streams(
     parts: Sequence[tuple[Tensor, Tensor]], labels: Sequence[int]
 ) -> tuple[list[Any], list[Any]]:
-    """Return experiences to train on, and the same to evaluate.
-
-    Args:
-        parts: Inputs (N, ...) and targets (N,) of each.
-        labels: The task label of each.
-    """
+    """Return experiences of inputs and targets with their task labels, to train and to evaluate."""
     datasets = [InMemoryDataset.of(x, y, t) for (x, y), t in zip(parts, labels, strict=True)]
     made = benchmark_from_datasets(train=datasets, test=datasets)
     found = with_task_labels(with_classes_timeline(made)).streams

@@ -1,9 +1,10 @@
-"""What a property of a strategy is, and the verdict on it."""
+"""A property of a strategy, and its verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Literal
 
 from palimpsest.benchmark.kit.candidate import Candidate
@@ -16,7 +17,7 @@ class BrokenError(Exception):
 
 
 class WeakError(Exception):
-    """It holds, but hardly: a remark and no fault; the message says what was observed."""
+    """The property hardly holds: a remark, not a fault; the message says what was observed."""
 
 
 class NotApplicableError(Exception):
@@ -28,8 +29,8 @@ class Property:
     """Something that must hold for every strategy.
 
     Attributes:
-        name: What it is called.
-        meaning: One sentence: what has to hold.
+        name: Its name.
+        meaning: What has to hold, in a sentence.
         cause: The usual cause if it does not.
         check: Returns what was measured, or raises ``BrokenError``, ``WeakError`` or
             ``NotApplicableError``.
@@ -39,6 +40,18 @@ class Property:
     meaning: str
     cause: str
     check: Callable[[Candidate], str]
+
+
+def must_hold(
+    name: str, meaning: str, cause: str
+) -> Callable[[Callable[[Candidate], str]], Property]:
+    """Turn a function that checks a candidate into a ``Property``."""
+    return lambda check: Property(name, meaning, cause, check)
+
+
+def properties_in(module: ModuleType) -> list[Property]:
+    """Return the properties that a module defines, in order."""
+    return [each for each in vars(module).values() if isinstance(each, Property)]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.models.choice import Network
 from palimpsest.benchmark.models.registry import MODULE, NETWORKS
 from palimpsest.benchmark.plugins.additions import Addition, AdditionKind
-from palimpsest.benchmark.plugins.code import WHOLE, Code, ModuleText, Root, module_text
+from palimpsest.benchmark.plugins.code import WHOLE, ModuleText, Root, UserCode, module_text
 from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.packages import announced, digest_of_module
 from palimpsest.benchmark.plugins.sent import serve, served
@@ -48,7 +48,7 @@ class Loaded:
     Attributes:
         sources: The files, with their text.
         packages: Whether the plugins that packages announce were loaded.
-        modules: The modules of the user's that these and networks reach, with their text.
+        modules: The user's modules that plugins and networks use, with their text.
     """
 
     sources: tuple[PluginSource, ...] = ()
@@ -58,7 +58,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where an addition comes from: the file or package, and the hash of its code."""
+    """The file or package of an addition, and the hash of its code."""
 
     place: str
     digest: str
@@ -147,22 +147,13 @@ def strategies_of(path: Path) -> list[str]:
 
 
 def digest_of(kind: AdditionKind, name: str) -> str | None:
-    """Return the hash of the code that adds something; ``None`` for what ships.
-
-    Args:
-        kind: ``strategy``, ``scenario`` or ``network``.
-        name: As suites name it.
-    """
+    """Return the hash of the code of an addition; ``None`` for what ships."""
     origin = _origins.get((kind, name))
     return None if origin is None else origin.digest
 
 
 def digest_of_network(network: Network) -> str | None:
-    """Return the hash of the code of a user's own network; ``None`` for all others.
-
-    Args:
-        network: As a scenario names it.
-    """
+    """Return the hash of the code of a user's own network; ``None`` for all others."""
     if network.name.startswith(MODULE):
         module, _, name = network.name.removeprefix(MODULE).rpartition(".")
         return _digest([(module, name)], module)
@@ -174,7 +165,7 @@ def _load(source: PluginSource) -> None:
         return
     _forget(source.path)
     additions = additions_of(source)
-    code = Code([source.as_module, *served()])
+    code = UserCode([source.as_module, *served()])
     for addition in additions:
         _register(addition, _Origin(source.path, code.digest(addition.roots)))
     modules = code.reached([(source.module, WHOLE)])
@@ -183,8 +174,8 @@ def _load(source: PluginSource) -> None:
 
 
 def _digest(roots: Iterable[Root], module: str) -> str:
-    """Hash what is used of a module of the user's; all files of a library's package."""
-    code = Code(served())
+    """Hash what is used of a user's module; of a library, all files of the package."""
+    code = UserCode(served())
     _edited(module)
     if code.text(module) is None:
         return digest_of_module(module)
@@ -193,7 +184,7 @@ def _digest(roots: Iterable[Root], module: str) -> str:
 
 
 def _edited(place: str) -> bool:
-    """Whether modules that it reaches have changed since; they are imported anew then."""
+    """Whether modules that it uses have changed since; forget them, to be imported anew."""
     known = _reached.get(place, ())
     sent = {each.name for each in served()}
     changed = any(each.name not in sent and module_text(each.name) != each for each in known)

@@ -23,14 +23,14 @@ _TAKEN = {*COLUMNS, FINETUNE_FORGETTING, "variant", "kind", "counted", "metrics"
 
 @dataclass(frozen=True)
 class Addition:
-    """One strategy, scenario, network or metric, checked.
+    """A strategy, scenario, network or metric that has been checked.
 
     Attributes:
         kind: Which of them.
-        name: What suites and tables call it.
+        name: Its name in suites and tables.
         value: The entry in ``STRATEGIES``, ``FAMILIES``, ``NETWORKS`` or ``METRICS``.
         place: The file and line, or the package, for messages.
-        roots: The classes and functions that it consists of: each with its module.
+        roots: Its classes and functions, each with its module.
     """
 
     kind: AdditionKind
@@ -42,10 +42,6 @@ class Addition:
 
 def strategy_of(value: Any, place: str) -> Addition:
     """Check a strategy's class.
-
-    Args:
-        value: What the plugin defines.
-        place: Where it is defined.
 
     Raises:
         UserError: What is wrong with it.
@@ -73,7 +69,7 @@ def strategy_of(value: Any, place: str) -> Addition:
 
 
 def _check_dial(dial: Dial, settings: type[StrategySettings], place: str) -> None:
-    """Refuse a dial that is no setting, or of whole numbers where that is not said."""
+    """Refuse a dial that is no setting, or whose numbers are not those of the setting."""
     if dial.name not in settings.model_fields:
         raise UserError(
             f"{place}: its dial {dial.name!r} is no setting of {settings.__name__}; "
@@ -89,10 +85,6 @@ def _check_dial(dial: Dial, settings: type[StrategySettings], place: str) -> Non
 
 def scenario_of(value: Any, place: str) -> Addition:
     """Check a scenario family.
-
-    Args:
-        value: What the plugin lists.
-        place: Where it is listed.
 
     Raises:
         UserError: What is wrong with it.
@@ -117,10 +109,6 @@ def scenario_of(value: Any, place: str) -> Addition:
 def network_of(value: Any, place: str) -> Addition:
     """Check a network's entry.
 
-    Args:
-        value: What the plugin lists.
-        place: Where it is listed.
-
     Raises:
         UserError: What is wrong with it.
     """
@@ -136,10 +124,6 @@ def network_of(value: Any, place: str) -> Addition:
 
 def metric_of(value: Any, place: str) -> Addition:
     """Check a metric; its attributes were checked when it was created.
-
-    Args:
-        value: What the plugin lists.
-        place: Where it is listed.
 
     Raises:
         UserError: What is wrong with it.

@@ -1,7 +1,7 @@
-"""What of the user's code a class or function uses, and a hash of it.
+"""The part of the user's code that a class or function uses, and its hash.
 
-Only definitions that are reached by name count, through all modules of the user's: comments,
-docstrings, formatting and what others of the same file use do not. Where a name may stand for
+Only definitions that are reached by name count, through all modules of the user: comments,
+docstrings, formatting and other definitions of a file do not. Where a name may stand for
 anything (``exec``, ``globals()``, ``from helper import *``), the whole file counts.
 """
 
@@ -37,13 +37,7 @@ _NO_CODE = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
 @dataclass(frozen=True)
 class ModuleText:
-    """A module of the user's, as it was read.
-
-    Attributes:
-        name: As it is imported.
-        path: Its file.
-        text: Its content.
-    """
+    """A module of the user's, as it was read: its full name, its file and its text."""
 
     name: str
     path: str
@@ -57,7 +51,7 @@ class ModuleText:
 
     @cached_property
     def statements(self) -> list[ast.stmt]:
-        """Its statements, without docstrings, facts of strategies and what only a program does."""
+        """Its statements, without docstrings, facts of strategies and its command line part."""
         try:
             tree = ast.parse(self.text)
         except (SyntaxError, ValueError):
@@ -82,8 +76,7 @@ class ModuleText:
 def module_text(name: str) -> ModuleText | None:
     """Return a module of the user's; ``None`` for those of Python, of libraries and of Palimpsest.
 
-    Args:
-        name: Its full name. Nothing is imported but the packages that it is in.
+    Nothing is imported but the packages that it is in.
     """
     if name.partition(".")[0] == _OURS:
         return None
@@ -116,12 +109,8 @@ def _site() -> list[str]:
     return [*site.getsitepackages(), site.getusersitepackages()]
 
 
-class Code:
-    """The user's modules that some code may reach, each read once.
-
-    Args:
-        texts: Modules whose text is known already, such as a plugin's.
-    """
+class UserCode:
+    """The user's modules that some code may reach, each read once; ``texts`` are known already."""
 
     def __init__(self, texts: Iterable[ModuleText] = ()) -> None:
         self._texts: dict[str, ModuleText | None] = {each.name: each for each in texts}
@@ -137,12 +126,7 @@ class Code:
         return _Walk(self, roots).modules
 
     def digest(self, roots: Iterable[Root], told: str = "") -> str:
-        """Hash what classes or functions use.
-
-        Args:
-            roots: The classes and functions.
-            told: What belongs to the hash beside their code.
-        """
+        """Hash what classes or functions use."""
         total = hashlib.sha256(told.encode())
         for part in _Walk(self, roots).parts():
             total.update(part.encode() + b"\0")
@@ -150,9 +134,9 @@ class Code:
 
 
 class _Walk:
-    """What is reached from some names: statements of modules, and the names of libraries."""
+    """Everything reached from some names: statements of modules, and names of libraries."""
 
-    def __init__(self, code: Code, roots: Iterable[Root]) -> None:
+    def __init__(self, code: UserCode, roots: Iterable[Root]) -> None:
         self._code = code
         self._used: dict[str, set[int]] = {}
         self._foreign: set[str] = set()
@@ -201,7 +185,7 @@ class _Walk:
                 self._use(text, statement)
 
     def _enter(self, text: ModuleText) -> None:
-        """What importing a module does, whatever of it is used then."""
+        """Follow what the import of a module does, whatever is used of it then."""
         self._used[text.name] = set()
         package = text.name.rpartition(".")[0]
         if package:
@@ -273,7 +257,7 @@ class _Walk:
                 self._todo.append((text.name, WHOLE))
 
     def _use_quoted(self, node: ast.Call) -> None:
-        """A module that ``import_module("name")`` names."""
+        """Follow a module that ``import_module("name")`` names."""
         called = getattr(node.func, "id", getattr(node.func, "attr", ""))
         name = getattr(node.args[0], "value", None) if node.args else None
         if called in ("import_module", "__import__") and isinstance(name, str):
@@ -303,7 +287,7 @@ class _Walk:
         wanted: str | None,
         rest: Iterable[str] = (),
     ) -> None:
-        """What a name stands for that is imported; all names where none is wanted."""
+        """Follow an imported name into its module; all names where none is wanted."""
         after = [*rest]
         for module, name, bound in _imports(text, statement):
             if wanted is not None and bound != wanted:
@@ -374,7 +358,7 @@ def _is_facts(statement: ast.stmt) -> bool:
 
 
 def _is_program(statement: ast.stmt) -> bool:
-    """Whether it is ``if __name__ == "__main__"``, which no import carries out."""
+    """Whether it is ``if __name__ == "__main__"``, which no import runs."""
     test = statement.test if isinstance(statement, ast.If) else None
     return (
         isinstance(test, ast.Compare)

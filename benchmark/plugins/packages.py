@@ -1,4 +1,4 @@
-"""What installed packages announce by entry points."""
+"""Additions that installed packages announce by entry points."""
 
 from __future__ import annotations
 
@@ -30,9 +30,6 @@ _GROUPS: dict[AdditionKind, tuple[str, Callable[[Any, str], Addition]]] = {
 def announced(kinds: Iterable[AdditionKind]) -> Iterator[tuple[Addition, str]]:
     """Load every entry point of some kinds; yield what it adds and its module.
 
-    Args:
-        kinds: Which kinds of additions to look for.
-
     Raises:
         UserError: Names the package and the entry point.
     """
@@ -48,11 +45,7 @@ def announced(kinds: Iterable[AdditionKind]) -> Iterator[tuple[Addition, str]]:
 
 
 def digest_of_module(module: str) -> str:
-    """Hash all Python files of the package that a module is in, names and content.
-
-    Args:
-        module: Its full name. What cannot be found has no files.
-    """
+    """Hash the names and contents of all Python files of a module's package."""
     try:
         spec = find_spec(module.partition(".")[0])
     except ValueError:  # of the module that was started, which has none

@@ -1,4 +1,4 @@
-"""Modules of the user's as another process has read them, in place of what the disk has now."""
+"""The user's modules as another process read them, whatever the disk has now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from palimpsest.benchmark.plugins.code import ModuleText
 
 
 class _Loader(SourceLoader):
-    """Loads the text that was sent; the disk is not looked at."""
+    """Loads the text that was sent, without the disk."""
 
     def __init__(self, module: ModuleText) -> None:
         self._module = module
@@ -51,11 +51,7 @@ _FINDER = _Finder()
 
 
 def serve(modules: Iterable[ModuleText]) -> None:
-    """Import modules from now on as they were sent.
-
-    Args:
-        modules: Those that another process has read.
-    """
+    """Import modules from now on as they were sent by another process."""
     _FINDER.modules |= {each.name: each for each in modules}
     if _FINDER.modules and _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)

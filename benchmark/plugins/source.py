@@ -36,12 +36,7 @@ _LISTS: dict[str, Callable[[Any, str], Addition]] = {
 
 @dataclass(frozen=True)
 class PluginSource:
-    """A plugin file as it was read.
-
-    Attributes:
-        path: The file.
-        text: Its content.
-    """
+    """A plugin file as it was read: its path and its text."""
 
     path: str
     text: str
@@ -65,7 +60,7 @@ class PluginSource:
 
     @property
     def as_module(self) -> ModuleText:
-        """The same as the module that it becomes."""
+        """The file as a module, for hashing."""
         return ModuleText(self.module, self.path, self.text)
 
     @property

@@ -55,7 +55,7 @@ _TEXTS = {*_CELL, "error", "device"} - {"strength", "seed"}
 
 
 def _cell(record: Record, settings: Sequence[str]) -> dict[str, Any]:
-    """What a run is, and the settings in which it differs from others of the frame."""
+    """Return the names of a run, and the settings in which it differs from others."""
     values = {name: getattr(record, name) for name in _CELL if name != "kind"}
     own = settings_of(record.spec) if settings else {}
     return {
@@ -65,7 +65,7 @@ def _cell(record: Record, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _setting(values: Sequence[Any]) -> pd.Series[Any]:
-    """A column of a setting: of whole numbers, of numbers, of truth values, or else of texts."""
+    """Return the column of a setting: whole numbers, numbers, truth values, or else texts."""
     kinds = {type(value) for value in values if value is not None}
     for fits, kind in (({bool}, "boolean"), ({int}, "Int64"), ({int, float}, "float64")):
         if kinds <= fits:

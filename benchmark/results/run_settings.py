@@ -1,7 +1,4 @@
-"""The settings of runs by dotted names, and which of them tell runs apart.
-
-Importing this needs no torch.
-"""
+"""The settings of runs by dotted names, and those in which runs differ. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ CODE = frozenset({
 
 
 def settings_of(spec: Spec) -> dict[str, Any]:
-    """Return what decides a run's results beside its names, its dial and its seed.
+    """Return everything that decides a run's results beside its names, its dial and its seed.
 
     Returns:
-        By dotted name: ``scenario.width``, ``strategy.form``. What is chosen by a name that has
-        settings of its own, such as an optimizer, stands under its own name:
-        ``scenario.optimizer`` and ``scenario.optimizer.learning_rate``.
+        By dotted name: ``scenario.width``, ``strategy.form``. A choice by name that has settings of
+        its own, such as an optimizer, stands under its own name: ``scenario.optimizer`` and
+        ``scenario.optimizer.learning_rate``.
     """
     return {
         **dict(_of_scenario(spec.scenario)),
@@ -71,10 +68,7 @@ def _flat(values: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
 
 
 def ambiguous(records: Iterable[Record]) -> list[str]:
-    """Return the settings in which runs differ that a suite gives the same names.
-
-    Args:
-        records: The runs.
+    """Return the settings in which runs differ although a suite gives them the same names.
 
     Returns:
         Those of a scenario that differ under one name of a scenario, those of a strategy under one
@@ -86,12 +80,9 @@ def ambiguous(records: Iterable[Record]) -> list[str]:
 def differing(records: Iterable[Record]) -> list[str]:
     """Return the settings in which runs differ.
 
-    Args:
-        records: The runs.
-
     Returns:
-        The same as ``ambiguous``, and settings of which scenarios of several names have several
-        values. Strategies of several names have settings of their own, which are not compared.
+        Those of ``ambiguous``, and settings that differ between scenarios of several names.
+        Strategies of several names have settings of their own, which are not compared.
     """
     return _differing(records, everywhere=True)
 
@@ -149,14 +140,14 @@ def _of_several_values(settings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def value_of(value: Any) -> Any:
-    """Return a setting as a column holds it: numbers, truth values and texts, of others JSON."""
+    """Return a setting as a column holds it: a number, truth value or text, else JSON."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return json.dumps(value)
 
 
 def is_meant(setting: str, name: str) -> bool:
-    """Whether a user who writes ``name`` means a setting: one of that name, or one inside of it.
+    """Whether a setting has a name, or is inside the one that has it.
 
     Args:
         setting: A dotted name, such as ``scenario.optimizer.learning_rate``.
@@ -167,15 +158,10 @@ def is_meant(setting: str, name: str) -> bool:
 
 
 def meant(names: Iterable[str], records: Iterable[Record], option: str) -> Callable[[str], bool]:
-    """Return which settings some names of the user's mean.
-
-    Args:
-        names: As ``is_meant`` takes them.
-        records: The runs of which some must have such a setting.
-        option: The option's name, for the message.
+    """Return a test whether the user's names mean a setting; see ``is_meant``.
 
     Raises:
-        UserError: No run has a setting of that name.
+        UserError: No run has a setting of that name; names the ``option``.
     """
     known = dict.fromkeys(key for record in records for key in settings_of(record.spec))
     chosen = list(names)
@@ -187,15 +173,10 @@ def meant(names: Iterable[str], records: Iterable[Record], option: str) -> Calla
 
 
 def by_setting(records: Sequence[Record], name: str, option: str) -> dict[str, list[Record]]:
-    """Return runs by their value of a setting.
-
-    Args:
-        records: The runs.
-        name: Of the setting, or of one that has settings inside, as ``is_meant`` takes it.
-        option: The option's name, for the message.
+    """Return runs by their value of a setting, or of the settings inside it (see ``is_meant``).
 
     Returns:
-        By what a value is called, ``width 20``, in the order of the values.
+        By the value in words, ``width 20``, in the order of the values.
 
     Raises:
         UserError: No run has such a setting.

@@ -1,10 +1,10 @@
-"""Which runs of a store are read: those of some suites, scenarios and strategies.
+"""Chooses runs of a store: those of some suites, scenarios and strategies.
 
 A run is stored once, under the suite that first asked for it. Another suite asks for the same run
-where its file has the run's scenario and strategy, with the same settings. A store keeps the names
-of a suite's scenarios and strategies, and the settings of its own runs alone, so a run belongs to
-another suite, too, if that suite has its names and no runs of its own that give one of these names
-other settings.
+if its file has the run's scenario and strategy with the same settings. A store keeps the names of a
+suite's scenarios and strategies, but settings of its own runs only. So a run belongs to another
+suite, too, if that suite has its names, and no runs of its own that give one of these names other
+settings.
 """
 
 from __future__ import annotations
@@ -20,13 +20,7 @@ from palimpsest.benchmark.suites.note import SuiteNote
 
 @dataclass(frozen=True)
 class Selection:
-    """A choice among runs; ``None`` chooses all.
-
-    Attributes:
-        suites: Names of suites.
-        scenarios: Names of scenarios, as their suite has them.
-        strategies: Names of strategies, likewise.
-    """
+    """A choice among runs, by names of suites, scenarios and strategies; ``None`` chooses all."""
 
     suites: Sequence[str] | None = None
     scenarios: Sequence[str] | None = None
@@ -45,10 +39,6 @@ class Selection:
     def check(self, records: Sequence[Record], notes: Iterable[SuiteNote] = ()) -> None:
         """Refuse names that no run has.
 
-        Args:
-            records: All runs.
-            notes: What is known of their suites.
-
         Raises:
             UserError: Names the option, and the nearest name.
         """
@@ -65,11 +55,7 @@ class Selection:
                     )
 
     def only(self, records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> list[Record]:
-        """Return the runs that are chosen, which are some if there are any at all.
-
-        Args:
-            records: All runs.
-            notes: What is known of their suites.
+        """Return the chosen runs: at least one, unless there is no run at all.
 
         Raises:
             UserError: A name is unknown, or no run has all that was chosen.
@@ -84,12 +70,7 @@ class Selection:
         return found
 
     def chosen(self, records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> list[Record]:
-        """Return the runs that are chosen, in their order.
-
-        Args:
-            records: All runs.
-            notes: What is known of their suites.
-        """
+        """Return the chosen runs, in their order."""
         own = None
         if self.suites is not None:
             parts = by_suite(records, notes)
@@ -103,7 +84,7 @@ class Selection:
         ]
 
     def narrowed(self, notes: Iterable[SuiteNote]) -> list[SuiteNote]:
-        """Return what is known of the suites that are chosen, without what is not."""
+        """Return the notes of the chosen suites, with the chosen names only."""
         return [
             replace(
                 note,
@@ -121,10 +102,6 @@ def _only(names: Sequence[str], chosen: Sequence[str] | None) -> tuple[str, ...]
 
 def by_suite(records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> dict[str, list[Record]]:
     """Return the runs that each suite asks for, as far as a store knows.
-
-    Args:
-        records: All runs.
-        notes: What is known of their suites.
 
     Returns:
         By name, the suite first whose own runs are the newest; suites without runs are left out.
@@ -146,7 +123,7 @@ def by_suite(records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> dict
 
 
 def _asks(note: SuiteNote, own: Sequence[Record]) -> Callable[[Record], bool]:
-    """Whether a suite asks for a run of another suite, as far as its own runs tell."""
+    """Return whether a suite asks for a run of another suite, as far as its own runs tell."""
     scenarios = _settings((r.scenario, _scenario(r)) for r in own)
     strategies = _settings((r.strategy, _strategy(r)) for r in own)
     names = {*note.scenarios}, {*note.strategies}

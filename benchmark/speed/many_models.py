@@ -14,12 +14,7 @@ FEW, MANY = 1, 50
 
 
 def case(run: Run, root: Path) -> Case:
-    """Return the case; its two phases train the next model of two banks.
-
-    Args:
-        run: Of the suite ``speed``, with more than ``MANY`` models.
-        root: The folder that holds the data sets.
-    """
+    """Return the case, whose two phases train the next model of two banks."""
     method = run.spec.strategy.kind
     banks: dict[str, tuple[PreparedRun, list[int]]] = {}
     phases = {"after 1 model": FEW, f"after {MANY} models": MANY}

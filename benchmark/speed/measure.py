@@ -69,11 +69,7 @@ class SpeedRow:
 class Stopwatch:
     """Seconds of work: CPU time on a CPU, wall-clock time with synchronisation elsewhere.
 
-    CPU time, because other programs on a shared machine then count less; the work is done by one
-    thread.
-
-    Args:
-        device: As torch spells it.
+    Other programs on a shared machine change CPU time less. One thread does the work.
     """
 
     def __init__(self, device: str) -> None:
@@ -90,13 +86,7 @@ class Stopwatch:
 def measure(
     cases: Sequence[Case], repeats: int, tell: Callable[[str], None] = lambda line: None
 ) -> list[SpeedRow]:
-    """Time all cases in turn, several times over; without those whose training diverges.
-
-    Args:
-        cases: Of one or several workloads.
-        repeats: How many times.
-        tell: Called with what is being measured.
-    """
+    """Time all cases in turn, several times over; leave out those whose training diverges."""
     rates: dict[tuple[str, str, str, Implementation], list[float]] = {}
     left = list(cases)
     for _ in range(repeats):

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from avalanche import training as shipped
 from avalanche.benchmarks import (
@@ -25,16 +26,18 @@ from avalanche.benchmarks import (
 from avalanche.benchmarks.utils import as_classification_dataset
 from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.training.plugins import EvaluationPlugin
+from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.nn import functional
+from torch.utils.data import Dataset, TensorDataset
 from torchvision.datasets import MNIST
-from torchvision.transforms import Compose, Normalize, ToTensor
+from torchvision.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToTensor
 
+from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.preparation import TRAINING, PreparedRun, prepare, scenario_settings
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.speed.images import cropped_and_flipped, stock_images
 from palimpsest.benchmark.speed.measure import STEPS, Case, Implementation, Stopwatch
 from palimpsest.benchmark.suites.suite import Run
 from palimpsest.benchmark.training.evaluation import evaluate
@@ -47,6 +50,8 @@ from palimpsest.strategies.si import SI
 Trained = tuple[dict[str, float], nn.Module]
 """Seconds of each phase, and the trained model."""
 
+_PADDING = 4
+
 _STOCK: dict[type[Any], tuple[type[Any], dict[str, float]]] = {
     Finetune: (shipped.Naive, {}),
     EWC: (shipped.EWC, {"ewc_lambda": 1.0}),
@@ -58,13 +63,7 @@ _STOCK: dict[type[Any], tuple[type[Any], dict[str, float]]] = {
 def cases(
     run: Run, root: Path, implementations: Sequence[Implementation] = get_args(Implementation)
 ) -> list[Case]:
-    """Return the cases that time a run, one per implementation that has its method.
-
-    Args:
-        run: Of the suite ``speed``.
-        root: The folder that holds the data sets.
-        implementations: Only these.
-    """
+    """Return the cases that time a run, one per implementation that has its method."""
     method, plain = run.spec.strategy.kind, run.facts.role == "baseline"
     trainings: dict[Implementation, Callable[[Run, Path], Trained]] = {}
     if plain and "loop" in implementations:
@@ -233,3 +232,40 @@ def _statistics(root: Path) -> tuple[float, float]:
     """Mean and standard deviation of MNIST's training pixels, 0 to 255."""
     pixels = MNIST(root).data.double()
     return float(pixels.mean()), float(pixels.std(correction=0))
+
+
+def cropped_and_flipped(x: Tensor) -> Tensor:
+    """Return images (N, C, H, W), each cropped after padding and perhaps mirrored, as one batch."""
+    n, _, height, width = x.shape
+    padded = functional.pad(x, [_PADDING] * 4)
+    top, left = torch.randint(2 * _PADDING + 1, (2, n, 1), device=x.device)
+    rows = top + torch.arange(height, device=x.device)
+    columns = left + torch.arange(width, device=x.device)
+    samples = torch.arange(n, device=x.device)[:, None, None]
+    x = padded.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]]
+    x = x.permute(0, 3, 1, 2).contiguous()
+    return torch.where(torch.rand(n, 1, 1, 1, device=x.device) < 0.5, x.flip(-1), x)
+
+
+class _Images(Dataset[Any]):
+    """Images and labels as torchvision's CIFAR10 has them."""
+
+    def __init__(self, data: np.ndarray[Any, Any], targets: list[int]) -> None:
+        self.data, self.targets = data, targets
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return Image.fromarray(self.data[index]), self.targets[index]
+
+
+def stock_images(images: Pixels, order: Tensor, targets: Tensor, augmented: bool) -> Any:
+    """Return a data set of Avalanche's, transformed image by image as its users do."""
+    pixels = images.bytes_of(order.to(images.device)).permute(0, 2, 3, 1).cpu().numpy()
+    mean, std = ((each.flatten() / 255).tolist() for each in (images.mean, images.std))
+    changes = [RandomCrop(pixels.shape[1], padding=_PADDING), RandomHorizontalFlip()]
+    plain = [ToTensor(), Normalize(mean, std)]
+    transform = Compose([*changes, *plain] if augmented else plain)
+    groups = {"train": (transform, None), "eval": (transform, None)}
+    return as_classification_dataset(_Images(pixels, targets.tolist()), transform_groups=groups)

@@ -1,7 +1,4 @@
-"""Avalanche's own strategies as a suite names them, and what is known of them by name.
-
-Importing this needs no torch.
-"""
+"""Avalanche's own strategies: their names in suites, and facts by name. Imports no torch."""
 
 from __future__ import annotations
 
@@ -67,11 +64,7 @@ class AvalancheSettings(StrategySettings):
 
 
 def facts_of_avalanche(kind: str) -> Facts:
-    """Return what others must know of one of Avalanche's classes.
-
-    Args:
-        kind: ``avalanche:`` and the class's name.
-    """
+    """Return the facts of one of Avalanche's classes, named ``avalanche:CLASS``."""
     name = kind.removeprefix(AVALANCHE)
     return Facts(
         name=kind,

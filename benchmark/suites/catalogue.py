@@ -1,12 +1,12 @@
-"""What listings say of strategies; importing this needs no torch.
+"""Strategies as listings show them; importing this needs no torch.
 
-What ships is imported once and then kept in the user's cache until its files change.
+Shipped strategies are imported once and then kept in the user's cache until their files change.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -24,14 +24,7 @@ from palimpsest.strategies.base.facts import Facts
 
 @dataclass(frozen=True)
 class ShownStrategy:
-    """A strategy as listings show it.
-
-    Attributes:
-        facts: Those of its class.
-        module: Where the class is imported from.
-        class_name: Its name.
-        settings: Its settings.
-    """
+    """A strategy as listings show it."""
 
     facts: Facts
     module: str
@@ -40,7 +33,7 @@ class ShownStrategy:
 
     @classmethod
     def of(cls, strategy: type[Any]) -> Self:
-        """Return what there is to show of a class."""
+        """Read them from the strategy's class."""
         package = strategy.__module__.rpartition(".")[0]
         module = package if package == catalogue.PACKAGE else strategy.__module__
         settings = SettingText.of(strategy.Settings)
@@ -49,12 +42,7 @@ class ShownStrategy:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What ships, as it is kept.
-
-    Attributes:
-        digest: Of the files that it was made from.
-        strategies: By name.
-    """
+    """The shipped strategies in the cache, with a digest of the files that they were read from."""
 
     digest: str
     strategies: dict[str, ShownStrategy]
@@ -64,12 +52,13 @@ _KEPT = TypeAdapter(_Kept)
 
 
 def shown_strategy(name: str) -> ShownStrategy:
-    """Return what there is to show of a strategy.
+    """Return how listings show a strategy, by its name in ``STRATEGIES``."""
+    if name in STRATEGIES.shipped:
+        return _shipped()[name]
+    from palimpsest.benchmark.plugins.source import MODULE_PREFIX
 
-    Args:
-        name: One of ``STRATEGIES``.
-    """
-    return _shipped()[name] if name in STRATEGIES.shipped else ShownStrategy.of(STRATEGIES[name])
+    shown = ShownStrategy.of(STRATEGIES[name])
+    return replace(shown, module=shown.module.removeprefix(MODULE_PREFIX))
 
 
 @cache

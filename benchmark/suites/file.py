@@ -19,7 +19,7 @@ _Path = tuple[str | int, ...]
 
 
 @dataclass
-class Source:
+class SuiteSource:
     """The content of a suite file before it is checked.
 
     Attributes:
@@ -35,7 +35,7 @@ class Source:
     assigned: dict[_Path, str] = field(default_factory=dict)
 
     def error(self, path: _Path, message: str) -> UserError:
-        """Return an error that says where in the file, or in which option, something is wrong."""
+        """Return an error with the line in the file, or the option, where something is wrong."""
         dotted = ".".join(str(p) if str(p).isprintable() else repr(p) for p in path)
         place = self.name
         for end in range(len(path), -1, -1):
@@ -123,11 +123,8 @@ def suites_of(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def read_source(suite: str) -> Source:
+def read_source(suite: str) -> SuiteSource:
     """Read a suite file, or a suite that comes with Palimpsest.
-
-    Args:
-        suite: A path, or a name of ``shipped_suites``.
 
     Raises:
         UserError: There is no such suite, it is not a YAML mapping, or it has a key twice.
@@ -163,12 +160,12 @@ def _read(path: Path) -> str:
         ) from None
 
 
-def _parse(name: str, text: str) -> Source:
+def _parse(name: str, text: str) -> SuiteSource:
     try:
         try:
             loader = yaml_text.Loader(text)
             node = loader.get_single_node()
-            source = Source(name, {})
+            source = SuiteSource(name, {})
             if node is not None:
                 _LineRecorder(source, loader).note(node, ())
             content = None if node is None else loader.construct_document(node)
@@ -192,12 +189,12 @@ _MERGE = "tag:yaml.org,2002:merge"
 class _LineRecorder:
     """Notes the line of every path in a YAML file, before merge keys (``<<``) are resolved."""
 
-    def __init__(self, source: Source, loader: yaml_text.Loader) -> None:
+    def __init__(self, source: SuiteSource, loader: yaml_text.Loader) -> None:
         self._source = source
         self._loader = loader
 
     def note(self, node: Any, path: _Path) -> None:
-        """Note the lines of what a node holds.
+        """Note the lines inside a node.
 
         Raises:
             UserError: It has a key twice.

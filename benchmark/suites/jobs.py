@@ -1,4 +1,4 @@
-"""From runs to jobs: what is trained once. Importing this needs no torch."""
+"""Groups runs into jobs, each of which trains once. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ run."""
 def jobs_of(runs: Iterable[Run]) -> list[Job]:
     """Group runs into jobs, each in the place of its first run.
 
-    A strategy's facts say whether its dial acts after training.
-
-    Args:
-        runs: Those to carry out. If a store already has some values of a dial, these are the
-            others; they are trained again, with the same results as if all had been run together.
+    A strategy's facts say whether its dial acts after training. If a store already has some values
+    of a dial, the others are trained again, with the same results as if all had run together.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
@@ -28,7 +25,7 @@ def jobs_of(runs: Iterable[Run]) -> list[Job]:
 
 
 def _training(run: Run) -> str:
-    """Everything that decides a run's training, as text."""
+    """Return everything that decides a run's training, as text."""
     dial = run.facts.dial
     if dial is None or not dial.after_training:
         return run.key

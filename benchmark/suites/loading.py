@@ -1,7 +1,7 @@
-"""From suite files to suites that have been checked.
+"""Loads suite files and checks them.
 
-Everything is checked here, with the file and line in the message, before anything trains;
-importing this needs no torch.
+Everything is checked here, with the file and line in the message, before anything trains.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes import checked as checked_probes
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
-from palimpsest.benchmark.suites.file import Source, read_source
+from palimpsest.benchmark.suites.file import SuiteSource, read_source
 from palimpsest.benchmark.suites.overrides import Assignment
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.seeds import MOST_SEEDS, parse_seeds, seeds_of
@@ -123,9 +123,9 @@ def load_suites(
     return checked if strategies is None else _only(list(strategies), checked)
 
 
-def _source(suite: SuiteLike) -> Source:
+def _source(suite: SuiteLike) -> SuiteSource:
     if isinstance(suite, Mapping):
-        source = Source(f"suite {shown(suite.get('suite', ''))}", dict(suite))
+        source = SuiteSource(f"suite {shown(suite.get('suite', ''))}", dict(suite))
         check_content(source)  # before it is copied
         source.content = deepcopy(source.content)
         return source
@@ -138,7 +138,7 @@ def _assignments(settings: SettingsLike) -> list[Assignment]:
     return [Assignment.parse(text) for text in settings]
 
 
-def _assign(assignment: Assignment, sources: Sequence[Source]) -> None:
+def _assign(assignment: Assignment, sources: Sequence[SuiteSource]) -> None:
     """Set a value in the files that have the scenario or strategy; refuse a mistyped name."""
     takers = [source for source in sources if source.has(assignment.label)]
     if assignment.label and not takers:
@@ -150,7 +150,7 @@ def _assign(assignment: Assignment, sources: Sequence[Source]) -> None:
         source.assign(assignment)
 
 
-def _set_seeds(seeds: Seeds, source: Source) -> None:
+def _set_seeds(seeds: Seeds, source: SuiteSource) -> None:
     if isinstance(seeds, str):
         source.content["seeds"] = parse_seeds(seeds)
         source.assigned["seeds",] = SEEDS_OPTION
@@ -160,7 +160,7 @@ def _set_seeds(seeds: Seeds, source: Source) -> None:
         source.assigned["seeds",] = "argument seeds"
 
 
-def _checked(source: Source) -> Suite:
+def _checked(source: SuiteSource) -> Suite:
     check_content(source)
     file = validated(_SuiteFile, source.content, source, ())
     suite = Suite(
@@ -192,7 +192,7 @@ def _only(names: Sequence[str], suites: Sequence[Suite]) -> list[Suite]:
     return [suite for suite in chosen if suite.strategies]
 
 
-def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSettings:
+def _scenario(name: str, entry: dict[str, Any], source: SuiteSource) -> ScenarioSettings:
     path = ("scenarios", name)
     family = entry.get("family", name)
     where = (*path, "family") if "family" in entry else path
@@ -218,7 +218,9 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
     return settings
 
 
-def _check_network(network: Network, given: Any, source: Source, path: tuple[str, ...]) -> None:
+def _check_network(
+    network: Network, given: Any, source: SuiteSource, path: tuple[str, ...]
+) -> None:
     """Refuse the name of a network that nothing has, and arguments that no store can hold."""
     if not network.is_known:
         load_packages()
@@ -231,7 +233,7 @@ def _check_network(network: Network, given: Any, source: Source, path: tuple[str
     check_plain(network.arguments, source, (*path, "arguments"))
 
 
-def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
+def _strategy(name: str, entry: dict[str, Any], source: SuiteSource) -> Strategy:
     path = ("strategies", name)
     settings = dict(entry)
     kind = settings.pop("strategy", name)

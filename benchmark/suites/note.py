@@ -1,4 +1,4 @@
-"""What a store keeps of a suite beside its runs: what it asks, and its order."""
+"""A suite's description and order, which a store keeps beside its runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from palimpsest.benchmark.files.untrusted import parsed
 
 
 @dataclass(frozen=True)
 class SuiteNote:
-    """What a suite says about itself, whatever part of it has run.
+    """The description and order of a suite, whatever part of it has run.
 
     Attributes:
         name: The suite's name.
@@ -30,9 +32,11 @@ class SuiteNote:
 COLUMNS = ("name", "description", "scenarios", "strategies")
 """Of a store's table of suites."""
 
+_NOTE = TypeAdapter(SuiteNote)
+
 
 def columns_of(note: SuiteNote) -> dict[str, str]:
-    """Return what is stored for a suite, by column; lists are JSON."""
+    """Return the stored values of a suite, by column; lists are JSON."""
     values = asdict(note)
     return {
         column: values[column] if isinstance(values[column], str) else json.dumps(values[column])
@@ -43,21 +47,13 @@ def columns_of(note: SuiteNote) -> dict[str, str]:
 def note_of(values: Mapping[str, Any]) -> SuiteNote:
     """Return the suite that ``columns_of`` stored.
 
-    Args:
-        values: By column.
-
     Raises:
-        ValueError: They have another shape.
+        ValueError: The values have another shape.
     """
-    name, description = values["name"], values["description"]
-    lists = []
-    for column in ("scenarios", "strategies"):
-        if not isinstance(values[column], str):
-            raise ValueError(f"a suite has a list of {column}")
-        found = parsed(values[column])
-        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-            raise ValueError(f"a suite has a list of {column}")
-        lists.append(tuple(found))
-    if not isinstance(name, str) or not isinstance(description, str):
-        raise ValueError("a suite has a name and a description")
-    return SuiteNote(name, description, *lists)
+    lists = {name: parsed(str(values[name])) for name in ("scenarios", "strategies")}
+    try:
+        return _NOTE.validate_python({**{name: values[name] for name in COLUMNS}, **lists})
+    except ValidationError:
+        raise ValueError(
+            "a suite has a name, a description, and lists of scenarios and strategies"
+        ) from None

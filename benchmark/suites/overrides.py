@@ -37,10 +37,7 @@ class Assignment:
 
     @classmethod
     def parse(cls, text: str) -> Assignment:
-        """Return what ``--set PATH=VALUE`` says.
-
-        Args:
-            text: Dotted path, equals sign, value in YAML.
+        """Parse ``--set PATH=VALUE``, with a dotted path and a value in YAML.
 
         Raises:
             UserError: No equals sign, no path to a setting, or no valid YAML value.
@@ -51,11 +48,7 @@ class Assignment:
 
     @classmethod
     def of(cls, dotted: str, value: Any) -> Assignment:
-        """Return a value from a Python program.
-
-        Args:
-            dotted: The path, such as ``scenarios.cold_start.width``.
-            value: Plain data.
+        """Return a value from a Python program, for a dotted path.
 
         Raises:
             UserError: No path to a setting.
@@ -76,14 +69,10 @@ class Assignment:
 
 
 def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
-    """Return what a ``--set`` option assigns to, and the value.
-
-    Args:
-        assignment: Name, equals sign, value in YAML.
-        expected: The expected syntax, for the error message.
+    """Return the name and the value of a ``--set`` option.
 
     Raises:
-        UserError: No name or equals sign, or no valid YAML value.
+        UserError: No name or equals sign, or no valid YAML value; says what was ``expected``.
     """
     name, equals, text = assignment.partition("=")
     if not equals or not name:
@@ -97,6 +86,6 @@ def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
 
 
 def _shown(text: str) -> str:
-    """Return an option as messages quote it: in a line, and in part if it is long."""
+    """Return an option as messages quote it: in one line, and cut if it is long."""
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     return short if short.isprintable() else repr(short)

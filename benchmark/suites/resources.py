@@ -1,4 +1,4 @@
-"""What a run needs on a cluster, as a suite says it; no result depends on it."""
+"""The resources that a run needs on a cluster; no result depends on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _AMOUNT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]I?B)\s*", re.IGNORECASE)
 
 
 class Resources(BaseModel):
-    """What is reserved for each run of a suite, where an executor of a cluster carries it out."""
+    """Reserved for each run of a suite, where a cluster does the runs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -40,13 +40,13 @@ class Resources(BaseModel):
         return int(float(amount[1]) * _UNITS[amount[2].upper()])
 
     def gpus_on(self, device: str) -> float:
-        """Return how many GPUs a run needs that trains on a device."""
+        """Return the number of GPUs of a run on a device."""
         if device == "cpu":
             return 0.0
         return 1.0 if self.gpus is None else self.gpus
 
     def told(self, device: str) -> str:
-        """Return them in words."""
+        """Write them in words."""
         words = [f"{self.cpus:g} CPU"]
         if gpus := self.gpus_on(device):
             words.append(f"{gpus:g} GPU")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from palimpsest.benchmark.errors import UserError, quoted
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.validation import shown
 
 OPTION = "--seeds"
@@ -14,12 +14,8 @@ MOST_SEEDS = 10_000
 _SEEDS_END = 2**63
 
 
-def seeds_of(seeds: Any, source: Source) -> tuple[int, ...]:
-    """Return the seeds that a suite's ``seeds`` stands for: how many (0, 1, ...), or which.
-
-    Args:
-        seeds: From the file or the user.
-        source: The file, for the message.
+def seeds_of(seeds: Any, source: SuiteSource) -> tuple[int, ...]:
+    """Return the seeds that ``seeds`` in a suite means: how many (0, 1, ...), or which.
 
     Raises:
         UserError: They are not valid; says where and what was expected.
@@ -58,10 +54,7 @@ def _whole(value: Any) -> bool:
 
 
 def parse_seeds(text: str) -> int | list[int]:
-    """Return what ``--seeds`` says: ``5`` is how many, ``3,5,8`` and ``7,`` are which.
-
-    Args:
-        text: As the user wrote it.
+    """Parse ``--seeds``: ``5`` is how many, ``3,5,8`` and ``7,`` are which.
 
     Raises:
         UserError: It is neither.

@@ -1,8 +1,8 @@
-"""Everything that decides a run's result, as a type: the only place that knows how it is stored.
+"""A run's spec: everything that decides its result, and the only place that knows how it is stored.
 
-A spec is plain data and kept unchanged: a store returns it exactly as it was written, also one of
-an older version that lacks later additions. It has all settings, and says which of them were at
-their defaults: a run's key leaves those out. Importing this needs no torch.
+A spec is plain data and never changes: a store returns it exactly as it was written. It has all
+settings, and says which of them were at their defaults: a run's key leaves those out. Imports no
+torch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OWN = frozenset({"scenario", "strategy", "seed", "versions", "defaults", "probe
 
 
 def _without(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Leave out settings; ``optimizer.momentum`` is one inside of another."""
+    """Leave out settings; ``optimizer.momentum`` is a setting inside another."""
     if not names:
         return {**values}
     found = {}
@@ -42,15 +42,15 @@ class ScenarioSpec:
 
     Attributes:
         name: In the suite.
-        settings: By name, the family among them; defaults are filled in. Without those that have no
-            meaning beside the others.
+        settings: By name, the family among them, with defaults. Settings that have no meaning
+            beside the others are left out.
         fingerprints: Of the data sets that it reads, by name.
         plugin: Digest of the code that adds the family; ``None`` for what ships.
         network_plugin: Digest of the code of the user's own network; ``None`` for all others.
-        content: Digest of the data that a family of the user's own has made; ``None`` for what
-            ships, whose data have fingerprints.
+        content: Digest of the data of a family of the user's own; ``None`` for what ships, whose
+            data have fingerprints.
         version: Of the family's results.
-        defaults: Which settings are at their defaults.
+        defaults: The settings that are at their defaults.
     """
 
     name: str
@@ -89,12 +89,12 @@ class StrategySpec:
 
     Attributes:
         name: In the suite.
-        kind: What it is, whatever its name in the suite: ``wpl``, or ``avalanche:`` and a class.
-        settings: By name, the dial among them, defaults filled in; without the seed.
+        kind: The strategy behind that name: ``wpl``, or ``avalanche:`` and a class.
+        settings: By name, the dial among them, with defaults; without the seed.
         plugin: Digest of the code that adds the kind; ``None`` for what ships.
-        dial: What its dial is called; it has none if there is no such setting.
+        dial: The name of its dial; it has none if there is no such setting.
         version: Of the kind's results.
-        defaults: Which settings are at their defaults.
+        defaults: The settings that are at their defaults.
     """
 
     name: str
@@ -126,7 +126,7 @@ class StrategySpec:
 
 
 @dataclass(frozen=True)
-class Code:
+class CodeDigests:
     """The code that made a run's results, beside its settings.
 
     Attributes:
@@ -172,16 +172,7 @@ class Spec:
         results_version: int,
         probes: Sequence[str] = (),
     ) -> Spec:
-        """Put a spec together.
-
-        Args:
-            scenario: The scenario.
-            strategy: The strategy.
-            seed: The run's seed.
-            device: As torch spells it.
-            results_version: That of the harness.
-            probes: The probes of the run. They change no result, only what is stored.
-        """
+        """Put a spec together; ``results_version`` is the harness's."""
         return cls({
             "scenario": scenario.data,
             "strategy": strategy.data,
@@ -251,12 +242,12 @@ class Spec:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether it is computed on the CPU: its peak memory is then that of the whole process."""
+        """Whether it runs on the CPU: its peak memory is then that of the whole process."""
         return self.device == "cpu"
 
     @property
     def versions(self) -> Mapping[str, int]:
-        """Of the results of its harness, its scenario and its strategy; none if it does not say."""
+        """Of the results of its harness, scenario and strategy; none if it does not say."""
         found: Mapping[str, int] = self.data.get("versions", {})
         return found
 
@@ -276,7 +267,7 @@ class Spec:
 
     @cached_property
     def hashed(self) -> Mapping[str, Any]:
-        """What the key is made of: all but the settings that are at their defaults."""
+        """The data of the key: all but the settings that are at their defaults."""
         data = {name: value for name, value in self.data.items() if name != "defaults"}
         return data | {
             "scenario": _without(self.data["scenario"], self.scenario.defaults),
@@ -285,16 +276,16 @@ class Spec:
 
     @cached_property
     def pairing(self) -> str:
-        """What a run shares with those that it is compared with seed by seed."""
+        """Shared by the runs that are compared with each other, seed by seed."""
         common = {name: self.hashed.get(name) for name in ("scenario", "seed", "device")}
         versions = [self.versions.get(name) for name in ("harness", "scenario")]
         return json.dumps([common, versions], sort_keys=True)
 
     @property
-    def code(self) -> Code:
+    def code(self) -> CodeDigests:
         """The code that made it, as far as its key knows it."""
         scenario, strategy = self.scenario, self.strategy
-        return Code(
+        return CodeDigests(
             (scenario.plugin, scenario.network_plugin, scenario.content),
             (strategy.plugin, tuple(self.versions.values())),
         )

@@ -1,4 +1,4 @@
-"""Which strategies a suite's scenarios cannot train; importing this needs no torch."""
+"""Strategies that a suite's scenarios cannot train. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Optimizer
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.suites.avalanche import AVALANCHE
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.validation import shown
 from palimpsest.strategies.base.facts import Needs
 
@@ -18,12 +18,8 @@ if TYPE_CHECKING:
     from palimpsest.benchmark.suites.suite import Strategy, Suite
 
 
-def check_strategies(suite: Suite, source: Source) -> None:
-    """Refuse strategies that could not run in a scenario, such as in a search.
-
-    Args:
-        suite: The suite, but for this checked.
-        source: Where it was read from.
+def check_strategies(suite: Suite, source: SuiteSource) -> None:
+    """Refuse strategies that cannot run in a scenario, such as in a search.
 
     Raises:
         UserError: With the line of the strategy.
@@ -34,12 +30,12 @@ def check_strategies(suite: Suite, source: Source) -> None:
 
 
 def check_steps(needs: Needs, steps: int, where: str) -> None:
-    """Refuse a strategy whose first steps are all that a training has.
+    """Refuse a strategy whose first steps take the whole of a training.
 
     Args:
         needs: The strategy's.
         steps: Of the shortest training.
-        where: What the training is called, in a message.
+        where: The training's name in a message.
 
     Raises:
         UserError: Says how many it needs.

@@ -1,6 +1,6 @@
-"""A suite that has been checked, and the runs it asks for.
+"""A checked suite and its runs: scenarios x strategies x values of their dials x seeds.
 
-A suite is scenarios x strategies x values of their dials x seeds. Importing this needs no torch.
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from palimpsest.benchmark.plugins import digest_of, digest_of_network
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.settings.defaults import at_defaults
 from palimpsest.benchmark.suites.avalanche import AVALANCHE, facts_of_avalanche
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.note import SuiteNote
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
@@ -59,7 +59,7 @@ class Strategy:
 
     @property
     def facts(self) -> Facts:
-        """What others must know of it, with these settings."""
+        """Its facts, with these settings."""
         if self.kind.startswith(AVALANCHE):
             return facts_of_avalanche(self.kind)
         return self.settings.facts(STRATEGIES[self.kind].facts)
@@ -115,12 +115,12 @@ class Suite:
     scenarios: Mapping[str, ScenarioSettings]
     strategies: Mapping[str, Strategy]
     probes: tuple[str, ...]
-    source: Source = field(repr=False, compare=False)
+    source: SuiteSource = field(repr=False, compare=False)
     resources: Resources = field(default_factory=Resources)
 
     @property
     def note(self) -> SuiteNote:
-        """What a store keeps of it: with the whole file's order, if only a part is to be run."""
+        """Its description and order for a store: those of the whole file, whatever part is run."""
         return SuiteNote(
             self.name,
             self.description,
@@ -147,11 +147,7 @@ class Suite:
 
     @contextmanager
     def about_data(self, name: str) -> Iterator[None]:
-        """Add the first line that names a data set to an error about it.
-
-        Args:
-            name: The data set.
-        """
+        """Add the first line that names a data set to an error about it."""
         try:
             yield
         except UserError as error:
@@ -220,7 +216,7 @@ class Suite:
         root: Path,
         look: Look,
     ) -> ScenarioSpec:
-        """The scenario of runs; what the user's own loads is found by building it."""
+        """Return the scenario of runs; data of the user's own are found by building it."""
         short = {name: canonical(name, root) for name in scenario.data_sets()}
         settings = {
             name: short.get(value, value) if isinstance(value, str) else value
@@ -262,7 +258,7 @@ class Suite:
 
 
 def _strategy(strategy: Strategy, strength: float | None) -> StrategySpec:
-    """The strategy of runs, at one value of its dial."""
+    """Return the strategy of runs at one value of its dial."""
     dial, settings = strategy.dial or STRENGTH, strategy.settings
     if strength is not None:
         settings = settings.model_copy(update={dial.name: strength})

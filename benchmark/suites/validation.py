@@ -1,4 +1,4 @@
-"""Checks values of a suite file, and says in a sentence what is wrong with them."""
+"""Checks the values of a suite file, and explains in a sentence what is wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from palimpsest.benchmark.errors import nearest, quoted
 from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS, MOST_LEVELS, MOST_VALUES, unfit
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.strategies.base.settings import StrategySettings
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -18,7 +18,11 @@ _Path = tuple[Any, ...]
 
 
 def validated(
-    model: type[_M], values: Any, source: Source, path: tuple[str, ...], also: Iterable[str] = ()
+    model: type[_M],
+    values: Any,
+    source: SuiteSource,
+    path: tuple[str, ...],
+    also: Iterable[str] = (),
 ) -> _M:
     """Check values against a model; the first error becomes a message with its line.
 
@@ -51,15 +55,10 @@ _LARGEST = 1e30
 """The largest number of settings that nothing here knows."""
 
 
-def check_plain(value: Any, source: Source, path: _Path) -> None:
+def check_plain(value: Any, source: SuiteSource, path: _Path) -> None:
     """Refuse values that are not numbers, text, true, false, null, or lists or mappings of these.
 
     YAML also has dates, sets, bytes and numbers that are not finite; a store does not.
-
-    Args:
-        value: From the file.
-        source: The file, for the message.
-        path: Where in the file it is.
 
     Raises:
         UserError: Says where.
@@ -84,11 +83,8 @@ def check_plain(value: Any, source: Source, path: _Path) -> None:
         raise source.error(path, f"{expected}, got {shown(value)}")
 
 
-def check_content(source: Source) -> None:
-    """Refuse what no setting can be: endless, enormous, or text that a store cannot hold.
-
-    Args:
-        source: A file with what the user has set in it, or a mapping from a program.
+def check_content(source: SuiteSource) -> None:
+    """Refuse values that no setting can have: endless, enormous, or text that a store cannot hold.
 
     Raises:
         UserError: Says where.
@@ -143,7 +139,7 @@ def _pairs(value: Any, given: Any, path: _Path = ()) -> Iterator[tuple[_Path, An
 def _path_to(values: Any, problem: Any) -> _Path:
     """Return where in the values the problem is.
 
-    Pydantic's location also names the member of a union that was tried, which no file has.
+    Pydantic's location also names the tried member of a union, which no file has.
     """
     path: _Path = ()
     kind, location = problem["type"], problem["loc"]
@@ -224,11 +220,11 @@ _LIMIT_NAMES = ("gt", "ge", "lt", "le")
 
 
 def _explain(problems: Sequence[Any], model: type[BaseModel], also: Iterable[str]) -> str:
-    """Say what is wrong with a value.
+    """Explain what is wrong with a value.
 
     Args:
         problems: What pydantic found there: of a union, one for each type that it tried.
-        model: What the values are checked against.
+        model: The model of the values.
         also: Keys besides the model's that are valid at its top.
     """
     problem = problems[0]
@@ -264,7 +260,7 @@ def _explain(problems: Sequence[Any], model: type[BaseModel], also: Iterable[str
 
 
 def _limit(kind: str, context: Mapping[str, Any]) -> str | None:
-    """Say what limit a number is beyond, if it is a float: pydantic writes all digits of 1e30."""
+    """Write the limit that a float exceeds: pydantic writes all digits of 1e30."""
     value = next((context[name] for name in _LIMIT_NAMES if name in context), None)
     if kind not in _LIMITS or not isinstance(value, float):
         return None

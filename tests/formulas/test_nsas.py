@@ -23,7 +23,7 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from palimpsest.benchmark.kit.models import Supernet
+from palimpsest.benchmark.kit.models import TinySupernet
 from palimpsest.strategies import NSAS
 from palimpsest.strategies.base.architectures import NoArchitecturesError
 
@@ -40,7 +40,7 @@ def supernet(visits=6, dropout=0.0):
     }
     every = list(product("012", repeat=2))
     paths = [(f"a{i}", f"b{j}", "head") for i, j in (every * 3)[:visits]]
-    return Supernet({**layers, "head": nn.Linear(WIDTH, CLASSES)}, paths, CLASSES)
+    return TinySupernet({**layers, "head": nn.Linear(WIDTH, CLASSES)}, paths, CLASSES)
 
 
 def visit(model, plugin, *others, count=6, optimizer="sgd", program="in_memory", **options):
@@ -125,7 +125,7 @@ def test_the_archive_is_that_of_the_published_search():
     assert replaced >= 5
 
 
-class Counting(Supernet):
+class Counting(TinySupernet):
     """Keeps which architectures were run, beside those that are visited."""
 
     def run(self, x, architecture):
@@ -194,7 +194,7 @@ def test_opposites_differ_in_every_decision_and_are_equally_likely():
 
 
 def test_opposites_need_the_number_of_options():
-    class Silent(Supernet):
+    class Silent(TinySupernet):
         options = None
 
     made = supernet()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from palimpsest.benchmark.cli.printing.listings import strategy as show_strategy
+from palimpsest.benchmark.cli.show_commands import strategy as show_strategy
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.preparation import prepare

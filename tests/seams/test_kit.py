@@ -7,8 +7,9 @@ import pytest
 from palimpsest.benchmark.kit.candidate import candidates
 from palimpsest.benchmark.kit.check import PROPERTIES, verdict
 from palimpsest.benchmark.kit.properties import hooks, strength
+from palimpsest.benchmark.kit.property import properties_in
 
-(PROTECTS,) = (each for each in strength.PROPERTIES if each.name.startswith("protects"))
+(PROTECTS,) = (each for each in properties_in(strength) if each.name.startswith("protects"))
 
 HOOKS = {
     "mask": {
@@ -26,6 +27,8 @@ HOOKS = {
 }
 
 
+ASKED = (*properties_in(hooks), PROTECTS)
+
 WHOLE = {"mask"}
 """What is asked everything, which takes seconds."""
 
@@ -37,7 +40,9 @@ def found(registries):
         return {
             each.name: {
                 wanted.name: verdict(wanted, each)
-                for wanted in (PROPERTIES if each.name in WHOLE else (*hooks.PROPERTIES, PROTECTS))
+                for wanted in (
+                    PROPERTIES if each.name in WHOLE else (*properties_in(hooks), PROTECTS)
+                )
             }
             for each in every
         }

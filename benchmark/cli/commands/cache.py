@@ -1,4 +1,4 @@
-"""``palimpsest cache``: what is kept of data between commands."""
+"""``palimpsest cache``: data that is kept between commands."""
 
 from __future__ import annotations
 

@@ -12,8 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from palimpsest.benchmark.cli.models import CompareCommand
-from palimpsest.benchmark.cli.options import names_of
+from palimpsest.benchmark.cli.models import CompareCommand, names_of
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.listings import negligible
 from palimpsest.benchmark.cli.printing.output import say
@@ -72,7 +71,7 @@ def compare(options: CompareCommand) -> int:
 
 
 def _sides(options: CompareCommand) -> dict[str, list[Record]]:
-    """The runs of A and of B, each with a name: two stores, or two values of a setting in one."""
+    """Return the runs of A and B by name: two stores, or two values of a setting in one."""
     paths = [path for path in (options.store_a, options.store_b) if path is not None]
     stores, notes = read_stores(paths), read_notes(paths)
     for path, records in zip(paths, stores.values(), strict=True):
@@ -217,7 +216,7 @@ def _other_units(found: StoreComparison) -> str:
 
 
 def _what_is_undetermined(found: StoreComparison) -> str:
-    """Say how many numbers nobody can judge, what would, and what that means for a check."""
+    """Say how many numbers cannot be judged, what would help, and how a check treats them."""
     changes = [change for change in found.changes if change.verdict is Outcome.UNDETERMINED]
     few = [change for change in changes if change.comparison.difference.low is None]
     wide = [change for change in changes if change.comparison.difference.low is not None]
@@ -238,7 +237,7 @@ def _what_is_undetermined(found: StoreComparison) -> str:
 
 
 def _margins(wide: Sequence[Change]) -> str:
-    """Name what is negligible: ``1 point`` or ``stability: 1 point; steps measured: not known``."""
+    """Write what is negligible: ``1 point``, or ``stability: 1 point; steps: not known``."""
     known: dict[str, list[str]] = {}
     for metric in dict.fromkeys(change.metric for change in wide):
         known.setdefault(negligible(METRICS[metric]), []).append(METRICS[metric].title)
@@ -259,7 +258,7 @@ def _failures(found: StoreComparison, names: Sequence[str]) -> Iterator[tuple[Ou
 
 
 def _gaps(found: StoreComparison, names: Sequence[str]) -> Iterator[str]:
-    """Say what only one store has: which cells, and how many runs and numbers of the others."""
+    """Say which cells, and how many runs and numbers of the others, only one store has."""
     for side, name in zip("ab", names, strict=True):
         cells: dict[str, list[str]] = {}
         for gap in found.one_sided:

@@ -16,9 +16,6 @@ from palimpsest.reports.wording.words import several
 def merge_stores(options: MergeCommand) -> None:
     """Write the runs of stores and archives into a new store, each once, and print where.
 
-    Args:
-        options: As the user gave them; nothing may be there yet under the new name.
-
     Raises:
         UserError: A store is missing, damaged or named twice, or two hold different results of one
             run, or the new one cannot be written; nothing is written then.

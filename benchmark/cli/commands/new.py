@@ -32,9 +32,7 @@ _ITS_OWN = ("name", "summary", "source", "role", "color", "same_with_two")
 def new_strategy(name: str, like: str | None) -> None:
     """Write a strategy that works at once, its test and a suite, and print what to do next.
 
-    Args:
-        name: Its name in suites, and in the names of the files.
-        like: The strategy that it begins as a copy of; ``None``: a penalty, explained.
+    It begins as a copy of the strategy ``like``, or else as a penalty with explanations.
 
     Raises:
         UserError: There is no such strategy, the name is invalid or taken, a file of that name

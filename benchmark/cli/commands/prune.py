@@ -17,12 +17,12 @@ from palimpsest.reports.wording.words import several
 
 
 def prune(options: PruneCommand) -> None:
-    """Say which runs nothing asks for any more, and on request remove them.
+    """Say which runs nothing asks for any more, and remove them on request.
 
-    Those of suites that are not given are left alone.
+    Runs of other suites than those given stay.
 
     Raises:
-        UserError: Anything the user has to fix; nothing is removed then.
+        UserError: The user has to fix something; nothing is removed then.
     """
     if is_archive(options.store):
         raise UserError(
@@ -49,11 +49,7 @@ def prune(options: PruneCommand) -> None:
 
 
 def replaced(records: Sequence[Record]) -> list[Record]:
-    """Return the runs that only code, or data of the user's own, tells apart from later ones.
-
-    Args:
-        records: All of a store.
-    """
+    """Return the runs that differ from later ones in nothing but code or the user's own data."""
     by_suite: dict[str, list[Record]] = {}
     for record in records:
         by_suite.setdefault(record.suite, []).append(record)
@@ -74,7 +70,7 @@ def _not_named(options: PruneCommand, records: Sequence[Record]) -> list[Record]
 
 
 def _tell(found: Sequence[Record], beginning: str) -> None:
-    """Print how many runs of which strategies, and when they were made."""
+    """Print how many runs of which strategies these are, and when they were made."""
     say(beginning)
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in found:

@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from palimpsest.benchmark.cli.commands.prune import replaced
-from palimpsest.benchmark.cli.models import RunCommand
-from palimpsest.benchmark.cli.options import names_of
+from palimpsest.benchmark.cli.models import RunCommand, names_of
 from palimpsest.benchmark.cli.printing.output import say, tell
 from palimpsest.benchmark.cli.printing.progress import Display, describe, make_display
 from palimpsest.benchmark.cli.printing.run_listing import runs_json
@@ -29,7 +28,7 @@ from palimpsest.reports.wording.words import joined, several
 
 
 def run_suites(options: RunCommand) -> int:
-    """Carry out what the store does not have yet, and print the result.
+    """Do the runs that the store does not have yet, and print the results.
 
     All suites are checked before the first run starts.
 
@@ -38,7 +37,7 @@ def run_suites(options: RunCommand) -> int:
         a run of the suites failed, else 0.
 
     Raises:
-        UserError: Anything the user has to fix; nothing has been written then.
+        UserError: The user has to fix something; nothing has been written then.
     """
     with stopped_by_signals():
         try:
@@ -82,7 +81,7 @@ def _run_suites(options: RunCommand) -> int:
 
 
 def _beginning(plan: Plan, display: Display) -> Watcher:
-    """Tell a display what happens; at first, when the store is open, what there is to do."""
+    """Return a watcher that passes all news to a display, the first with the number of runs."""
     why = f" ({plan.why_workers})" if plan.why_workers else ""
     begin = [f"{several(len(plan.todo), 'run')} to do {_with_workers(plan)}{why}"]
 
@@ -110,7 +109,7 @@ def _stopped(stop: KeyboardInterrupt, what: str) -> int:
 
 
 def _stored(plan: Plan) -> str:
-    """How many runs of a plan the store has, as far as it says so at once, in words."""
+    """Say how many runs of a plan the store has, as far as it answers at once."""
     if not plan.options.store.exists():
         return "0 of"
     try:
@@ -121,7 +120,7 @@ def _stored(plan: Plan) -> str:
 
 
 def _beside(plan: Plan) -> str:
-    """How many more there are that the store did not take, in words."""
+    """Say how many more runs lie beside the store, which did not take them."""
     found = unsaved_runs(plan.options.store).runs
     places = sorted({str(path.parent) for path in found})
     return f", {several(len(found), 'more run')} in {joined(places)}" if found else ""
@@ -163,7 +162,7 @@ def _conclude(results: Results, plan: Plan, options: RunCommand) -> int:
 
 
 def _warn_of_newer(results: Results, options: RunCommand) -> None:
-    """Say that reports count other runs, where code or data are again what they were before."""
+    """Warn that reports count other runs, where code or data are as they were before."""
     with Store(options.store) as store:
         older = {record.key for record in replaced(store.records())}
     found = [record for record in results if record.key in older]

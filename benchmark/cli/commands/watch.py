@@ -26,10 +26,6 @@ _FAILURES = 20
 class Watched:
     """A store as its page shows it. It is opened for reading, each time anew, and never changed.
 
-    Args:
-        store: The results database.
-        maker: What makes the report of its runs.
-
     Raises:
         UserError: There is no store, or it cannot be read.
     """
@@ -42,14 +38,14 @@ class Watched:
         self._read()
 
     def page(self) -> str:
-        """Return the page: the last report, or what is there before the first."""
+        """Return the last report, or the page that waits for the first."""
         from palimpsest.reports.html.watching import waiting_page
 
         made = self._maker.made
         return made.document if made else waiting_page(str(self._store))
 
     def news(self) -> dict[str, Any]:
-        """Return what the page asks for, as JSON; make a new report if it is time."""
+        """Return the news for the page, as JSON; begin a new report if one is due."""
         from palimpsest.reports.html.watching import state
 
         made = self._maker.made
@@ -76,14 +72,14 @@ class Watched:
 
 
 def watch(options: WatchCommand) -> None:
-    """Serve the page of a store on this machine until the user interrupts, and print where it is.
+    """Serve the page of a store on this machine until the user interrupts, and print its address.
 
     Raises:
         UserError: There is no store, or the port is in use.
     """
     if is_archive(options.store):
         raise UserError(
-            f"{options.store}: this is an archive, in which nothing is under way; "
+            f"{options.store}: this is an archive, to which no suite writes; "
             f"'palimpsest report {options.store}' shows its runs"
         )
     with (

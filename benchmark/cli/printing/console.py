@@ -14,19 +14,15 @@ WIDTH_IN_FILES = 140
 
 
 class _Console(Console):
-    """A console that prints text, and no commands to the terminal but its own."""
+    """A console that prints text, never a text's own commands to the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return a text to print, its control characters written out."""
+        """Return a text to print, with its control characters written out."""
         return super().render_str(printable(text), **options)
 
 
 def table_console(width: int = WIDTH_IN_FILES) -> Console:
-    """Return a console on the standard output.
-
-    Args:
-        width: Columns where it is not a terminal; a terminal has its own width.
-    """
+    """Return a console on standard output; ``width`` holds where that is no terminal."""
     console = _Console(file=claimed(), markup=False, highlight=False)
     if not console.is_terminal:
         console.width = width

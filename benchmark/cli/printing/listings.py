@@ -1,217 +1,29 @@
-"""``palimpsest list`` and ``palimpsest show``."""
+"""Tables of rows, and the facts of metrics."""
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-import yaml
-from pydantic import BaseModel
-from rich.table import Table
-
-from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.output import say
-from palimpsest.benchmark.errors import UserError, nearest
-from palimpsest.benchmark.metrics import METRICS, Metric
-from palimpsest.benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, TORCHVISION
-from palimpsest.benchmark.plugins import load_packages
-from palimpsest.benchmark.plugins.families import FAMILIES
-from palimpsest.benchmark.plugins.source import MODULE_PREFIX
-from palimpsest.benchmark.probes import PROBES, summary_of
-from palimpsest.benchmark.search.supernets.settings import (
-    ConvolutionalCell,
-    MicroCell,
-    RecurrentCell,
-)
-from palimpsest.benchmark.settings.text import SettingText, type_text
-from palimpsest.benchmark.suites.catalogue import shown_strategy
-from palimpsest.benchmark.suites.file import shipped_suites
-from palimpsest.strategies.base.catalogue import STRATEGIES
+from palimpsest.benchmark.metrics import Metric
 from palimpsest.strategies.base.facts import ROLES
-
-_SUPERNETS: dict[str, type[ConvolutionalCell | RecurrentCell | MicroCell]] = {
-    each.model_fields["name"].default: each
-    for each in (ConvolutionalCell, RecurrentCell, MicroCell)
-}
 
 _WIDEST_IN_FILES = 100
 """Widest cell, in characters, in a file or a pipe; only longer text, such as errors, is wrapped."""
 
 
-def strategies(as_json: bool) -> None:
-    """Print the strategies that a suite can name."""
-    load_packages()
-    found = [shown_strategy(name).facts for name in STRATEGIES]
-    rows = [{"name": e.name, "summary": e.summary, "source": e.source} for e in found]
-    rows.append(
-        {
-            "name": "avalanche:CLASS",
-            "summary": "any supervised strategy class of Avalanche, with its arguments",
-            "source": "avalanche.training.supervised",
-        }
-    )
-    print_rows(rows, as_json)
-
-
-def scenarios(as_json: bool) -> None:
-    """Print the scenario families that a suite can name."""
-    load_packages()
-    print_rows([{"name": n, "summary": _summary(f)} for n, f in FAMILIES.items()], as_json)
-
-
-def networks(as_json: bool) -> None:
-    """Print the networks that a scenario can name."""
-    load_packages()
-    rows = [
-        {"name": "mlp", "summary": "fully connected layers; the default", "source": ""},
-        {"name": "cnn", "summary": "3x3 convolutions, the first two with pooling", "source": ""},
-        *({"name": e.name, "summary": e.summary, "source": e.source} for e in NETWORKS.values()),
-        {
-            "name": f"{TORCHVISION}NAME",
-            "summary": "any classification network of torchvision",
-            "source": "torchvision.models",
-        },
-        {
-            "name": f"{AVALANCHE}NAME",
-            "summary": "a network of Avalanche, such as SlimResNet18",
-            "source": "avalanche.models",
-        },
-        {
-            "name": f"{MODULE}PACKAGE.NAME",
-            "summary": "a class or function of an installed package",
-            "source": "",
-        },
-    ]
-    print_rows(rows, as_json)
-
-
-def supernets(as_json: bool) -> None:
-    """Print the supernets that an architecture search can name."""
-    rows = [
-        {
-            "name": name,
-            "data": chosen.data,
-            "architectures": f"{chosen().space().size:,}",
-            "summary": _summary(chosen),
-            "decisions": chosen.decisions,
-        }
-        for name, chosen in _SUPERNETS.items()
-    ]
-    print_rows(rows, as_json)
-
-
-def probes(as_json: bool) -> None:
-    """Print the probes that a suite can name."""
-    print_rows([{"name": name, "summary": summary_of(name)} for name in PROBES], as_json)
-
-
-def metrics(as_json: bool) -> None:
-    """Print the metrics that are computed for every run."""
-    rows = [
-        {
-            "name": m.name,
-            "unit": m.unit,
-            "better": m.better,
-            "needs": needs(m),
-            "summary": m.meaning,
-        }
-        for m in METRICS.values()
-    ]
-    print_rows(rows, as_json)
-
-
-def suites(as_json: bool) -> None:
-    """Print the suites that come with Palimpsest."""
-    rows = []
-    for name, text in shipped_suites().items():
-        description = yaml.safe_load(text).get("description", "")
-        rows.append({"name": name, "summary": " ".join(description.split())})
-    print_rows(rows, as_json)
-
-
-def strategy(name: str) -> None:
-    """Print a strategy's purpose, source and settings."""
-    if name not in STRATEGIES:
-        load_packages()
-    if name not in STRATEGIES:
-        raise UserError(f"unknown strategy {name!r}; {nearest(name, STRATEGIES)}")
-    shown = shown_strategy(name)
-    say(f"{name}: {shown.facts.summary}")
-    say(f"Source: {shown.facts.source}")
-    say(f"In Python: from {shown.module.removeprefix(MODULE_PREFIX)} import {shown.class_name}\n")
-    _print_settings(shown.settings, leave_out={"seed"})  # a suite's seeds decide it
-    if dial := shown.facts.dial:
-        say(f"  {dial.plural}")
-        say(f"      In a suite, in place of {dial.name}: a list to sweep over.")
-    if "seed" in {setting.name for setting in shown.settings}:
-        say("\nIn Python also: seed, which a suite sets itself.")
-
-
-def scenario(name: str) -> None:
-    """Print a scenario family's purpose and settings."""
-    if name not in FAMILIES:
-        load_packages()
-    if name not in FAMILIES:
-        raise UserError(f"unknown scenario family {name!r}; {nearest(name, FAMILIES)}")
-    family = FAMILIES[name]
-    say(f"{name}: {inspect.getdoc(family)}\n")
-    _print_settings(SettingText.of(family), leave_out={"family"})
-    _print_inside(family)
-
-
-def supernet(name: str) -> None:
-    """Print a supernet's purpose, the architectures it has, and its settings."""
-    if name not in _SUPERNETS:
-        raise UserError(f"unknown supernet {name!r}; {nearest(name, _SUPERNETS)}")
-    chosen = _SUPERNETS[name]
-    space = chosen().space()
-    first = (0,) * len(space.options)
-    say(f"{name}: {inspect.getdoc(chosen)}\n")
-    say(f"Data: {chosen.data}")
-    say(f"Decisions: {chosen.decisions}")
-    options = ", ".join(map(str, space.options))
-    counts = f"{space.size:,} architectures; options of each decision: {options}"
-    say(f"With the default settings: {counts}")
-    say(f"The first one: {list(first)}, {space.text(first)}\n")
-    _print_settings(SettingText.of(chosen), leave_out={"name"})
-    _print_inside(chosen)
-
-
-def metric(name: str) -> None:
-    """Print a metric's meaning, formula, unit, direction and source."""
-    if name not in METRICS:
-        raise UserError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
-    found = METRICS[name]
-    say(f"{found.title}: {found.meaning}\n")
-    formula = inspect.getdoc(found.function)
-    if formula:
-        say(f"{formula}\n")
-    for what, text in facts(found).items():
-        say(f"{what}: {text}")
-
-
-def suite(name: str) -> None:
-    """Print the file of a suite that comes with Palimpsest."""
-    shipped = shipped_suites()
-    if name not in shipped:
-        raise UserError(f"no shipped suite {name!r}; {nearest(name, shipped)}")
-    say(shipped[name], end="")
-
-
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """Print a table, or the same as JSON.
-
-    Args:
-        rows: With the same columns.
-        as_json: Print JSON.
-    """
+    """Print rows with the same columns as a table, or as JSON."""
     if as_json:
         say(json.dumps(rows, indent=1))
         return
     if not rows:
         return
+    from rich.table import Table
+
+    from palimpsest.benchmark.cli.printing.console import table_console
+
     console = table_console(len(rows[0]) * _WIDEST_IN_FILES)
     widest = None if console.is_terminal else _WIDEST_IN_FILES
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -222,10 +34,6 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     console.print(table, markup=False, highlight=False, soft_wrap=True)
 
 
-def _summary(documented: type[Any]) -> str:
-    return (inspect.getdoc(documented) or "").splitlines()[0]
-
-
 def needs(metric: Metric) -> str:
     """Say what a metric is computed from: ``accuracy matrix, runs of joint``."""
     parts = [name.replace("_", " ") for name in metric.needs]
@@ -234,7 +42,7 @@ def needs(metric: Metric) -> str:
 
 
 def facts(metric: Metric) -> dict[str, str]:
-    """Return what is known about a metric besides its meaning and formula, in words."""
+    """Describe a metric in words, without its meaning and formula."""
     low, high = (f"{metric.scale * end:g}" for end in metric.bounds[:2])
     found = {
         "Unit": metric.unit or "none",
@@ -249,59 +57,9 @@ def facts(metric: Metric) -> dict[str, str]:
 
 
 def negligible(metric: Metric) -> str:
-    """What difference of two values does not matter."""
+    """Say which difference of two values does not matter."""
     if metric.negligible is None:
         return "not known"
     size = metric.scale * metric.negligible
     unit = metric.difference_unit
     return f"{size:g} {'point' if unit == 'points' and size == 1 else unit}".rstrip()
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The pydantic models in an annotation, such as the optimizers."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
-
-
-def _with_name(model: type[BaseModel]) -> str:
-    """The value of ``name`` that chooses this one of several models."""
-    return (
-        ""
-        if _free_name(model)
-        else f", with name: {type_text(model.model_fields['name'].annotation)}"
-    )
-
-
-def _free_name(model: type[BaseModel]) -> bool:
-    """Whether a model has no ``name``, or one that is its own, not one of several models'."""
-    field = model.model_fields.get("name")
-    return field is None or get_origin(field.annotation) is not Literal
-
-
-def _print_settings(
-    settings: Sequence[SettingText], leave_out: Iterable[str] = (), *, title: bool = True
-) -> None:
-    if not settings:
-        say("It has no settings.")
-        return
-    if title:
-        say("Settings:")
-    for setting in settings:
-        if setting.name not in leave_out:
-            say(f"  {setting.name} = {setting.default}   ({setting.values})")
-            if setting.description:
-                say(f"      {setting.description}")
-
-
-def _print_inside(model: type[BaseModel]) -> None:
-    """Print the settings inside a model's settings, and inside these."""
-    inside: dict[type[BaseModel], list[str]] = {}
-    for setting, field in model.model_fields.items():
-        for found in _models(field.annotation):
-            inside.setdefault(found, []).append(setting)
-    for found, settings in inside.items():
-        say(f"\nInside {' and '.join(settings)}{_with_name(found)}: {_summary(found)}")
-        hidden = set() if _free_name(found) else {"name"}
-        _print_settings(SettingText.of(found), hidden, title=False)
-        _print_inside(found)

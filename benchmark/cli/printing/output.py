@@ -1,8 +1,8 @@
 r"""What the command prints, and where: standard output is the command's own.
 
-Whatever else prints (plugins, libraries, worker processes) goes to standard error, so that
-``--json`` stays JSON. Control characters of names and errors are written as ``\x1b``: printed as
-they are, they would command the terminal.
+Whatever plugins, libraries and worker processes print goes to standard error, so ``--json`` stays
+JSON. Control characters in names and errors are written as ``\x1b``: printed as they are, they
+would command the terminal.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def tell_remarks() -> None:
 
 @contextlib.contextmanager
 def output_restored() -> Iterator[None]:
-    """Give standard output back at the end, if ``claim_output`` was called meanwhile."""
+    """Give standard output back at the end, if ``claim_output`` has been called."""
     python, own = sys.stdout, _Output.own
     try:
         yield
@@ -77,9 +77,9 @@ def output_restored() -> Iterator[None]:
 
 
 def claim_output() -> None:
-    """Keep standard output for ``say``: what others print from now on goes to standard error.
+    """Keep standard output for ``say``: whatever others print goes to standard error from now on.
 
-    Also what libraries print without Python, and processes that are started.
+    This includes libraries that print without Python, and child processes.
     """
     if _Output.own is not None or sys.stdout is None or sys.stderr is None:
         return
@@ -102,5 +102,5 @@ def _is(stream: TextIO, descriptor: int) -> bool:
 
 
 def claimed() -> TextIO | None:
-    """Return where ``say`` prints; ``None`` for what is standard output anyway."""
+    """Return where ``say`` prints; ``None`` for standard output as it is."""
     return _Output.own

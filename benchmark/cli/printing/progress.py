@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.progress import (
     BarColumn,
@@ -26,48 +25,29 @@ from palimpsest.benchmark.suites.suite import Run
 from palimpsest.reports.wording.words import whole_seconds
 
 
-class Display(Protocol):
-    """Shows the progress of a suite."""
+class Display:
+    """Shows the progress of a suite; this one shows nothing."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        """End the display."""
 
     def tell(self, news: News) -> None:
         """Show what has happened."""
 
 
 def make_display(total: int, done: int, *, quiet: bool, with_suite: bool = False) -> Display:
-    """Return the display that fits the output: progress goes to standard error.
-
-    Args:
-        total: Runs of the suite.
-        done: How many the store had already.
-        quiet: Show nothing.
-        with_suite: Name the suite of each run.
-    """
+    """Return the display that fits standard error; of ``total`` runs ``done`` are in the store."""
     if quiet:
-        return _Nothing()
+        return Display()
     if sys.stderr.isatty():
         return _Bars(total, done, with_suite)
     return _LinePerRun(with_suite)
 
 
-class _Nothing:
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def tell(self, news: News) -> None: ...
-
-
-class _LinePerRun(_Nothing):
+class _LinePerRun(Display):
     """A line per finished run."""
 
     def __init__(self, with_suite: bool) -> None:
@@ -81,8 +61,8 @@ class _LinePerRun(_Nothing):
             output.tell(f"[{news.done}/{news.total}] {line}")
 
 
-class _Bars(_Nothing):
-    """A bar for all runs, with the time left, and one for each job under way."""
+class _Bars(Display):
+    """A bar for all runs, with the time left, and one for each running job."""
 
     def __init__(self, total: int, done: int, with_suite: bool) -> None:
         self._with_suite = with_suite
@@ -134,12 +114,7 @@ class _Bars(_Nothing):
 
 
 def describe(run: Run | Record, *, with_suite: bool = False) -> str:
-    """Return a run in words: scenario, strategy, strength (``rank 4`` of another dial), seed.
-
-    Args:
-        run: What is described.
-        with_suite: Begin with the suite that asked for it first.
-    """
+    """Describe a run in a line: scenario, strategy, strength (``rank 4`` of another dial), seed."""
     from palimpsest.reports.wording.numbers import strength_text
 
     suite = f"{run.suite}: " if with_suite else ""
@@ -150,12 +125,7 @@ def describe(run: Run | Record, *, with_suite: bool = False) -> str:
 
 
 def outcome(record: Record, *, with_suite: bool = False) -> str:
-    """Describe a finished run in a line: what it was, its result, how long it took.
-
-    Args:
-        record: The run.
-        with_suite: Name its suite, too.
-    """
+    """Describe a finished run in a line: its result and how long it took."""
     from palimpsest.reports.wording.numbers import percent
 
     what = describe(record, with_suite=with_suite)

@@ -27,11 +27,6 @@ _DIAL = "dial value"
 def runs(store: Path, selection: Selection, as_json: bool) -> None:
     """Print the runs in a store.
 
-    Args:
-        store: A results database or an archive.
-        selection: Which of its runs.
-        as_json: Print JSON.
-
     Raises:
         UserError: The store cannot be read, or has no runs of a chosen name.
     """
@@ -69,14 +64,14 @@ def runs(store: Path, selection: Selection, as_json: bool) -> None:
 
 
 def _settings_of(record: Record, names: Sequence[str]) -> dict[str, Any]:
-    """Return some settings of a run; empty where it has none of a name."""
+    """Return settings of a run by name; empty texts for those that it does not have."""
     own = settings_of(record.spec)
     found = {name: value_of(own.get(name)) for name in names}
     return {name: "" if value is None else value for name, value in found.items()}
 
 
 def _dial(record: Record, *, named: bool) -> str:
-    """Return the value of a run's dial, with the dial's name where the heading has none."""
+    """Write the value of a run's dial, with the dial's name where the heading lacks it."""
     from palimpsest.reports.wording.numbers import strength_text
 
     if record.strength is None:

@@ -1,4 +1,4 @@
-"""``palimpsest show run``: everything that is known about one run."""
+"""``palimpsest show run``: everything that a store holds about one run."""
 
 from __future__ import annotations
 
@@ -29,11 +29,6 @@ _MOST_NAMED = 4
 def show_run(key: str, store: Path, as_json: bool) -> None:
     """Print everything that a store holds about one run.
 
-    Args:
-        key: The run's key, or a unique prefix of it.
-        store: A results database or an archive.
-        as_json: Print JSON.
-
     Raises:
         UserError: The store cannot be read, or has no such run, or several.
     """
@@ -48,12 +43,7 @@ def show_run(key: str, store: Path, as_json: bool) -> None:
 
 
 def find_run(key: str, records: Sequence[Record], store: Path) -> Record:
-    """Return the run whose key begins with what was given.
-
-    Args:
-        key: The run's key, or a unique prefix of it.
-        records: All runs of a store.
-        store: Its file, for messages.
+    """Return the run whose key begins with ``key``.
 
     Raises:
         UserError: No run matches, or several do; names them, or a similar key.
@@ -78,7 +68,7 @@ def find_run(key: str, records: Sequence[Record], store: Path) -> Record:
 
 
 def as_data(record: Record) -> dict[str, Any]:
-    """Return everything that is known about a run, as plain data for JSON."""
+    """Return everything known about a run as plain data for JSON."""
     names = (
         "key", "suite", "scenario", "strategy", "strength", "seed", "status", "started", "seconds",
         "peak_memory", "accuracy_matrix", "validation_matrix", "initial_accuracy", "curves",
@@ -158,7 +148,7 @@ _PARTS = {
 
 
 def _parts(record: Record) -> str:
-    """What the time of a run went into, as far as it was measured."""
+    """List what the time of a run was spent on, as far as it was measured."""
     parts: dict[str, float] = {}
     for name, words in _PARTS.items():
         value = record.cost.get(name)
@@ -173,7 +163,7 @@ def _parts(record: Record) -> str:
 
 
 def _peak(record: Record) -> str:
-    """The most memory during the run, and of what."""
+    """Write the peak memory of a run, and what it includes."""
     of = "the whole process" if record.spec.on_cpu else "what was allocated on the device"
     return f"{record.peak_memory / 2**20:.0f} MiB, of {of}" if record.peak_memory else ""
 
@@ -198,7 +188,7 @@ def _matrix(rows: Sequence[Sequence[float | None]]) -> str:
 
 
 def _curve(curve: dict[str, Any]) -> str:
-    """Say how often a model's training was measured, and where the accuracies began and ended."""
+    """Say how often a training was measured, and where its accuracies began and ended."""
     steps, accuracies = curve["steps"], curve["accuracy"]
     measured = several(len(steps), "point")
     text = f"  model {curve['model'] + 1}: {measured}"
@@ -222,7 +212,7 @@ def _rows(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _numbered(name: str, value: Any) -> str:
-    """A value; the place of a model, which is counted from 0, as its number."""
+    """Write a value; a model's index, which counts from 0, as its number."""
     return str(value + 1) if name in {"model", "trained"} else _value(value)
 
 

@@ -1,4 +1,4 @@
-"""The tables that ``palimpsest run`` ends with."""
+"""The tables at the end of ``palimpsest run``."""
 
 from __future__ import annotations
 
@@ -24,33 +24,29 @@ _STRATEGY, _SEEDS = "strategy", "seeds"
 
 
 class Notes:
-    """What is said once below a table, however many of its cells it is about."""
+    """Remarks below a table, each once, however many cells refer to it."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
     def mark(self, text: str) -> str:
-        """Return the mark of a note, ``*1``; an empty one where there is nothing to say."""
+        """Return the mark of a remark, ``*1``; nothing for an empty remark."""
         return f"*{self._numbers.setdefault(text, len(self._numbers) + 1)}" if text else ""
 
     @property
     def lines(self) -> list[str]:
-        """The notes with their marks, in the order in which they were asked for."""
+        """The remarks with their marks, in the order of their marks."""
         return [f"*{number} {text}" for text, number in self._numbers.items()]
 
 
 def print_summary(
     records: Sequence[Record], suite: str = "", suites: Sequence[SuiteNote] = ()
 ) -> None:
-    """Print the results, a table per scenario.
+    """Print the results of a suite, a table for each scenario.
 
-    No name and no number is cut: names go on in the next line, the least important metrics are
-    left out where there is no room, and remarks stand below.
-
-    Args:
-        records: Of one suite.
-        suite: Its name, where there are several.
-        suites: What gives the order of scenarios and strategies.
+    No name and no number is cut: names continue on the next line, the least important metrics are
+    left out where there is no room, and remarks stand below. ``suite`` is its name, where there are
+    several; ``suites`` give the order of scenarios and strategies.
     """
     from palimpsest.reports.formats.terminal import summary_rows
 
@@ -106,13 +102,7 @@ def _print(console: Console, text: str) -> None:
 
 
 def _width(rows: Sequence[SummaryRow], metric: str, *, folded: bool = False) -> int:
-    """Return the width of a column in which no number is cut.
-
-    Args:
-        rows: Of the table.
-        metric: Of the column.
-        folded: Whether the values of single seeds may take several lines.
-    """
+    """Return the width of a column that cuts no number; ``folded`` seeds take several lines."""
     lines = [line for row in rows for line in summary_cell(row, metric, Notes()).splitlines()]
     if folded:
         lines = [part for s in lines for part in (s.split(" ") if s.startswith("(") else [s])]
@@ -127,13 +117,7 @@ def _seeds(row: SummaryRow, notes: Notes) -> str:
 
 
 def summary_cell(row: SummaryRow, metric: str, notes: Notes) -> str:
-    """Return a mean and, below it, its uncertainty over seeds.
-
-    Args:
-        row: Of the table.
-        metric: One of its metrics.
-        notes: Takes what is to be known of the number, or why there is none.
-    """
+    """Return a mean and, below it, its uncertainty over seeds; ``notes`` takes its remarks."""
     from palimpsest.reports.wording.numbers import apart, measured, spread
 
     found = row.metrics[metric]

@@ -1,4 +1,4 @@
-"""What a strategy that holds parameters says is free, and what moves."""
+"""What a strategy that holds parameters reports as free, and what moves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from palimpsest.benchmark.kit.program import (
     programs,
 )
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.strategies.base.hooks import Capacity
 from palimpsest.strategies.masks.update_mask import MaskedUpdates
@@ -32,13 +32,13 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class _After:
-    """What is told after a model, and what the next model's training moved.
+    """The free shares after a model's training, and the parameters that move.
 
     Attributes:
-        told: The free shares, by name.
+        told: The reported free shares, by name.
         used: The parameters that the next model uses.
-        moved: By how much the training of the next model moved each parameter; empty of the last.
-        held: By how much the training of this model moved what a mask on updates held whole.
+        moved: How far the next model's training moved each parameter; empty after the last.
+        held: How far this model's training moved elements that a mask on updates holds whole.
     """
 
     told: dict[str, float]
@@ -49,12 +49,7 @@ class _After:
 
 @dataclass
 class _Mask:
-    """Looks at the elements that a mask on updates holds whole, until it is asked again.
-
-    Attributes:
-        plugin: Whose ``holds`` is replaced.
-        moved: By how much held elements have moved, by the parameter's name; where there are any.
-    """
+    """Watches the elements that a mask on updates holds whole; notes by name how far they move."""
 
     plugin: MaskedUpdates
     moved: dict[str, float] = field(default_factory=dict)
@@ -82,7 +77,7 @@ class _Mask:
         self._known = []
 
     def taken(self) -> dict[str, float]:
-        """Return what has moved since it was last asked."""
+        """Return what has moved since the last call."""
         self.look()
         found, self.moved = self.moved, {}
         return found
@@ -118,7 +113,7 @@ def _course(candidate: Candidate, make: Callable[[], nn.Module], optimizer: str)
 
 
 def _courses(candidate: Candidate) -> Iterator[tuple[str, Callable[[], nn.Module], list[_After]]]:
-    """Yield what happens behind every optimizer, on every model, in every program."""
+    """Yield the trainings with every optimizer, on every model, in every program."""
     if not candidate.has(Capacity):
         raise NotApplicableError("it has no method free(model) that tells what it holds")
     for place, own in programs(candidate).items():
@@ -127,6 +122,15 @@ def _courses(candidate: Candidate) -> Iterator[tuple[str, Callable[[], nn.Module
                 yield f"{optimizer}{place}", make, _course(own, make, optimizer)
 
 
+@must_hold(
+    "what is held stays",
+    "A parameter of which nothing is free, as it tells after a model, does not move at all "
+    "while later models train, nor does an element that a mask on updates holds whole, behind "
+    "every optimizer, with a state that is kept.",
+    "A gradient is set to zero, which momentum, Adam and weight decay do not heed; put back "
+    "the parameter after the step (palimpsest.strategies.masks.update_mask does), or remove "
+    "its gradient.",
+)
 def _held_stays(candidate: Candidate) -> str:
     held = 0
     for where, _, course in _courses(candidate):
@@ -152,6 +156,13 @@ def _held_stays(candidate: Candidate) -> str:
     return f"none moved, behind {behind(candidate, OPTIMIZERS)}"
 
 
+@must_hold(
+    "capacity is accounted for",
+    "The free shares that it tells are between 0 and 1, of parameters of the model; what is "
+    "all free moves behind some optimizer; and where it holds for good, no share ever grows.",
+    "free(model) tells what the last model held, not what later ones may change, or leaves out "
+    "what is held by other means, such as requires_grad.",
+)
 def _accounted(candidate: Candidate) -> str:
     still: dict[tuple[Callable[[], nn.Module], int, str], bool] = {}
     for where, make, course in _courses(candidate):
@@ -188,25 +199,3 @@ def _check_growth(when: str, before: _After, after: _After) -> None:
         one, two = before.told.get(name, 1.0), after.told.get(name, 1.0)
         if two > one + _ROUNDING:
             raise BrokenError(f"{when} the free share of {name} grows from {one:.3g} to {two:.3g}")
-
-
-PROPERTIES = (
-    Property(
-        "what is held stays",
-        "A parameter of which nothing is free, as it tells after a model, does not move at all "
-        "while later models train, nor does an element that a mask on updates holds whole, behind "
-        "every optimizer, with a state that is kept.",
-        "A gradient is set to zero, which momentum, Adam and weight decay do not heed; put back "
-        "the parameter after the step (palimpsest.strategies.masks.update_mask does), or remove "
-        "its gradient.",
-        _held_stays,
-    ),
-    Property(
-        "capacity is accounted for",
-        "The free shares that it tells are between 0 and 1, of parameters of the model; what is "
-        "all free moves behind some optimizer; and where it holds for good, no share ever grows.",
-        "free(model) tells what the last model held, not what later ones may change, or leaves out "
-        "what is held by other means, such as requires_grad.",
-        _accounted,
-    ),
-)

@@ -1,4 +1,4 @@
-"""What a strategy declares of forgetting: that there is none."""
+"""Strategies that declare that they forget nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import bank, normalised
 from palimpsest.benchmark.kit.program import OPTIMIZERS, behind, optimizers_of, program, programs
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 
 
+@must_hold(
+    "nothing is forgotten",
+    "Where it is declared (forgets_nothing), every model puts out what it put out when it had "
+    "learned, bit for bit, whatever is trained later, behind every optimizer.",
+    "Something that models share is not held: a bias, a running statistic, a weight that "
+    "momentum or weight decay moves; or a model is evaluated with the state of another.",
+)
 def _forgets_nothing(candidate: Candidate) -> str:
     if not candidate.facts.forgets_nothing:
         raise NotApplicableError("it does not declare that it forgets nothing")
@@ -35,15 +42,3 @@ def _forgets_nothing(candidate: Candidate) -> str:
         "the outputs of earlier models are the same, bit for bit, behind "
         f"{behind(candidate, OPTIMIZERS)}"
     )
-
-
-PROPERTIES = (
-    Property(
-        "nothing is forgotten",
-        "Where it is declared (forgets_nothing), every model puts out what it put out when it had "
-        "learned, bit for bit, whatever is trained later, behind every optimizer.",
-        "Something that models share is not held: a bias, a running statistic, a weight that "
-        "momentum or weight decay moves; or a model is evaluated with the state of another.",
-        _forgets_nothing,
-    ),
-)

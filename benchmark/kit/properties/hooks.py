@@ -1,4 +1,4 @@
-"""What hooks may do: evaluation and adaptation leave no trace, turning a dial trains nothing."""
+"""Evaluation and adaptation leave no trace; turning a dial trains nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import bank
 from palimpsest.benchmark.kit.program import Program, State, apart, distance, program, same, state
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.strategies.base.hooks import Adapts, Evaluates, Optimizes
 
 _HOOKS = {"adapt": Adapts, "optimizer": Optimizes, "evaluating": Evaluates}
@@ -36,6 +36,12 @@ def _look(trained: Program) -> None:
     trained.evaluated()
 
 
+@must_hold(
+    "hooks are called",
+    "Every hook that it defines is called in training and evaluation.",
+    "It does not derive from palimpsest.strategies.base.hooks.Hooked, or overrides one of its "
+    "callbacks without super().",
+)
 def _called(candidate: Candidate) -> str:
     hooks = _hooks_of(candidate)
     if not hooks:
@@ -77,7 +83,7 @@ def looks(model: nn.Module) -> tuple[State, dict[str, bool], dict[str, bool]]:
 
 
 def differences(model: nn.Module, before: tuple[State, Any, Any]) -> str | None:
-    """Say in what a model differs from what ``looks`` returned; ``None``: in nothing."""
+    """Say how a model differs from what ``looks`` returned; ``None``: in nothing."""
     values, *others = looks(model)
     if values.keys() != before[0].keys():
         return f"other parameters: {', '.join(sorted(values.keys() ^ before[0].keys()))}"
@@ -88,6 +94,12 @@ def differences(model: nn.Module, before: tuple[State, Any, Any]) -> str | None:
     )
 
 
+@must_hold(
+    "evaluating puts everything back",
+    "After an evaluation weights, buffers, modes and requires_grad are as they were, also "
+    "where it raises.",
+    "The context does not put back what it changes, or only some of it.",
+)
 def _puts_back(candidate: Candidate) -> str:
     _require(candidate, "evaluating")
     trained = _start(candidate)
@@ -117,6 +129,11 @@ def _puts_back(candidate: Candidate) -> str:
     return "before, between and after trainings, also where an evaluation raises"
 
 
+@must_hold(
+    "adapting twice is adapting once",
+    "What is adapted already stays as it is.",
+    "A layer is wrapped again, or a mask is drawn anew, each time a model trains.",
+)
 def _adapts_once(candidate: Candidate) -> str:
     _require(candidate, "adapt")
     trained = _start(candidate)
@@ -132,6 +149,13 @@ def _adapts_once(candidate: Candidate) -> str:
     return "a second time changes nothing"
 
 
+@must_hold(
+    "turning trains nothing",
+    "Where the dial acts after training, the trained weights are the same at all its values, "
+    "and what is evaluated depends on the present value alone.",
+    "The training looks at the dial; or the context of an evaluation does not put back the "
+    "weights that it changed, or keeps what it made of them; or turn(value) sets nothing.",
+)
 def _turning(candidate: Candidate) -> str:
     if candidate.dial is None or not candidate.dial.after_training:
         raise NotApplicableError("it has no dial that acts after training")
@@ -162,35 +186,3 @@ def _turning(candidate: Candidate) -> str:
     if same(*expected):
         raise BrokenError(f"{first} and {second} evaluate to the same outputs, bit for bit")
     return f"the same weights, bit for bit, at {first} and {second}, each evaluated as alone"
-
-
-PROPERTIES = (
-    Property(
-        "hooks are called",
-        "Every hook that it defines is called in training and evaluation.",
-        "It does not derive from palimpsest.strategies.base.hooks.Hooked, or overrides one of its "
-        "callbacks without super().",
-        _called,
-    ),
-    Property(
-        "evaluating puts everything back",
-        "After an evaluation weights, buffers, modes and requires_grad are as they were, also "
-        "where it raises.",
-        "The context does not put back what it changes, or only some of it.",
-        _puts_back,
-    ),
-    Property(
-        "adapting twice is adapting once",
-        "What is adapted already stays as it is.",
-        "A layer is wrapped again, or a mask is drawn anew, each time a model trains.",
-        _adapts_once,
-    ),
-    Property(
-        "turning trains nothing",
-        "Where the dial acts after training, the trained weights are the same at all its values, "
-        "and what is evaluated depends on the present value alone.",
-        "The training looks at the dial; or the context of an evaluation does not put back the "
-        "weights that it changed, or keeps what it made of them; or turn(value) sets nothing.",
-        _turning,
-    ),
-)

@@ -1,4 +1,4 @@
-"""What importances may depend on."""
+"""Importances do not depend on the batch size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import SAMPLES, shared_bank
 from palimpsest.benchmark.kit.program import BATCH, State, distance, program, same
 from palimpsest.benchmark.kit.properties.strength import telling_value
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 
 _TOLERANCE = 0.02
 
@@ -59,6 +59,12 @@ def _second_model(candidate: Candidate, strength: float | None, batch_size: int)
     return trained.result()
 
 
+@must_hold(
+    "importance ignores the batch size",
+    "At the same weights and data the importance is the same, whatever the training batch.",
+    "The gradient of a batch's mean loss is squared: it shrinks with the batch. Square each "
+    "sample's gradient (palimpsest.strategies.curvature.fisher does, all samples at once).",
+)
 def _independent_of_batch_size(candidate: Candidate) -> str:
     if candidate.strength is None:
         raise NotApplicableError("it has no strength to multiply an importance with")
@@ -82,14 +88,3 @@ def _independent_of_batch_size(candidate: Candidate) -> str:
             f"model differs by {told}"
         )
     return f"batches of 1 and of {SAMPLES // 2} samples differ by {told}"
-
-
-PROPERTIES = (
-    Property(
-        "importance ignores the batch size",
-        "At the same weights and data the importance is the same, whatever the training batch.",
-        "The gradient of a batch's mean loss is squared: it shrinks with the batch. Square each "
-        "sample's gradient (palimpsest.strategies.curvature.fisher does, all samples at once).",
-        _independent_of_batch_size,
-    ),
-)

@@ -1,4 +1,4 @@
-"""What is interrupted goes on as if nothing had happened."""
+"""An interrupted training continues as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import bank
 from palimpsest.benchmark.kit.program import Program, State, apart, program, same
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
@@ -38,7 +38,7 @@ class _Training:
         strategy.plugins.append(self.within)
 
     def saved(self, reference: Reference) -> bytes:
-        """Return the state now, when a dial that acts after training has been set again."""
+        """Return the present state, with the dial that acts after training set again."""
         if self._turned is not None:
             self.program.plugin.turn(self._turned)
         return written(self.state.saved(reference), {})
@@ -52,6 +52,13 @@ class _Training:
         return {**self.program.result(), **self.program.evaluated().outputs}
 
 
+@must_hold(
+    "resumes after an interruption",
+    "Saved after a model, or in the middle of one, and gone on with by a strategy that is "
+    "built anew, training gives the same weights, bit for bit.",
+    "It keeps state outside of its attributes (in a module, a class, a file), or its own "
+    "state_dict leaves something out.",
+)
 def _resumes(candidate: Candidate) -> str:
     undisturbed = _Training(candidate)
     try:
@@ -105,7 +112,7 @@ def _interrupted(
 def _check(
     candidate: Candidate, expected: State, model: int, between: bytes, within: bytes | None
 ) -> None:
-    """Go on from a state, with a strategy that is built anew."""
+    """Continue from a state, with a strategy that is built anew."""
     training = _Training(candidate)
     when = f"after model {model}" if within is None else f"within model {model + 1}"
 
@@ -124,15 +131,3 @@ def _check(
     found = training.result()
     if not same(found, expected):
         raise BrokenError(f"{apart(found, expected)} when training goes on {when}")
-
-
-PROPERTIES = (
-    Property(
-        "resumes after an interruption",
-        "Saved after a model, or in the middle of one, and gone on with by a strategy that is "
-        "built anew, training gives the same weights, bit for bit.",
-        "It keeps state outside of its attributes (in a module, a class, a file), or its own "
-        "state_dict leaves something out.",
-        _resumes,
-    ),
-)

@@ -1,14 +1,14 @@
-"""What merging must leave alone: trainings apart, and what is a model's own."""
+"""Merging leaves trainings independent, and each model's own parameters alone."""
 
 from __future__ import annotations
 
 import torch
 
 from palimpsest.benchmark.kit.candidate import Candidate
-from palimpsest.benchmark.kit.evaluated import Evaluated
 from palimpsest.benchmark.kit.models import bank
 from palimpsest.benchmark.kit.program import (
     WITH_MOMENTS,
+    Evaluated,
     Program,
     State,
     distance,
@@ -17,7 +17,7 @@ from palimpsest.benchmark.kit.program import (
     same,
     state,
 )
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.training.evaluation import left_out
 from palimpsest.strategies.merging.merging import Merging, copied
@@ -44,6 +44,13 @@ def _of_model(trained: Program, index: int) -> State:
     return {name: value for name, value in state(trained.model).items() if name in used}
 
 
+@must_hold(
+    "models are trained apart",
+    "A merged model's training gives the same weights, bit for bit, whatever models are "
+    "trained before it, but for the first.",
+    "A training begins where the last one ended (let the base class's before_training_exp go "
+    "to the start), or with its optimizer's state.",
+)
 def _apart(candidate: Candidate) -> str:
     _require(candidate)
     if candidate.arguments.get("start") == "merged":
@@ -68,6 +75,11 @@ def _unmerged(trained: Program) -> Evaluated:
         return trained.evaluated()
 
 
+@must_hold(
+    "one model alone is itself",
+    "When only one model has been trained, it is evaluated as its training left it.",
+    "What one model alone has used is scaled, too.",
+)
 def _alone(candidate: Candidate) -> str:
     _require(candidate)
     for place, own in programs(candidate).items():
@@ -88,6 +100,12 @@ def _both(trained: Program) -> tuple[Evaluated, Evaluated]:
     return trained.evaluated(), _unmerged(trained)
 
 
+@must_hold(
+    "private parts are not merged",
+    "What no other model uses keeps the value that its training ended with.",
+    "merged(index) has values of parameters that are no other model's, or evaluating leaves "
+    "out what is the model's own.",
+)
 def _own_parts(candidate: Candidate) -> str:
     _require(candidate)
     trained = _start(candidate, WITH_MOMENTS[0])
@@ -106,28 +124,3 @@ def _own_parts(candidate: Candidate) -> str:
                     "from what its training left, and no other model uses it"
                 )
     return "what no other model uses keeps its value, bit for bit"
-
-
-PROPERTIES = (
-    Property(
-        "models are trained apart",
-        "A merged model's training gives the same weights, bit for bit, whatever models are "
-        "trained before it, but for the first.",
-        "A training begins where the last one ended (let the base class's before_training_exp go "
-        "to the start), or with its optimizer's state.",
-        _apart,
-    ),
-    Property(
-        "one model alone is itself",
-        "When only one model has been trained, it is evaluated as its training left it.",
-        "What one model alone has used is scaled, too.",
-        _alone,
-    ),
-    Property(
-        "private parts are not merged",
-        "What no other model uses keeps the value that its training ended with.",
-        "merged(index) has values of parameters that are no other model's, or evaluating leaves "
-        "out what is the model's own.",
-        _own_parts,
-    ),
-)

@@ -1,4 +1,4 @@
-"""What a strength does behind every optimizer, in the harness and in plain Avalanche."""
+"""The effect of a strength with every optimizer, in the harness and in plain Avalanche."""
 
 from __future__ import annotations
 
@@ -28,13 +28,21 @@ from palimpsest.benchmark.kit.properties.strength import (
     protected,
     telling_value,
 )
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, WeakError, must_hold
 
 _HUGE = 1e12
 _EPOCHS = 2
 _HELD = 1e-4
 
 
+@must_hold(
+    "protects behind every optimizer",
+    "What protects behind SGD (of strengths that one, or ten times it) protects behind every "
+    "optimizer, in the harness and in plain Avalanche. Without a strength that could be "
+    "raised, what differs from fine-tuning and hardly helps is weak, not broken.",
+    "The penalty is scaled by the learning rate alone (strategies/penalty/optimizer_metric), "
+    "or acts where only some optimizers or programs come by.",
+)
 def _protects_everywhere(candidate: Candidate) -> str:
     if candidate.facts.role == "baseline":
         raise NotApplicableError("fine-tuning protects nothing")
@@ -71,9 +79,9 @@ def _protects_everywhere(candidate: Candidate) -> str:
 
 
 def _values(candidate: Candidate, telling: float | None) -> list[float | None]:
-    """Return the values of the dial of which one has to protect.
+    """Return values of the dial, one of which has to protect.
 
-    A strength means the same behind every optimizer, up to how far the training is from
+    A strength means the same with every optimizer, up to how far the training is from
     convergence, unless the penalty is decoupled from the optimizer's metric.
     """
     if telling is None or candidate.strength is None:
@@ -92,6 +100,14 @@ def _seen(found: list[Effect], plain: Effect) -> str:
     return f"the first model's loss changes by {least:+.2f}, by {plain.rise:+.2f} without"
 
 
+@must_hold(
+    "a huge strength holds",
+    "At a huge strength the weights are finite and stay where the penalty is smallest, behind "
+    "every optimizer, in the harness and in plain Avalanche.",
+    "The penalty is added to the loss or its gradient, which diverges where step size * "
+    "strength * importance exceeds about 2; take the proximal step "
+    "(palimpsest.strategies.Regularizer does).",
+)
 def _holds(candidate: Candidate) -> str:
     if candidate.strength is None or not hasattr(candidate.plugin, "penalty"):
         raise NotApplicableError("it has no method penalty(model) that tells what it minimises")
@@ -140,25 +156,3 @@ def _penalty(plugin: object, weights: State) -> float:
     model: nn.Module = shared_bank()
     model.load_state_dict(weights)
     return float(plugin.penalty(model))  # type: ignore[attr-defined]
-
-
-PROPERTIES = (
-    Property(
-        "protects behind every optimizer",
-        "What protects behind SGD (of strengths that one, or ten times it) protects behind every "
-        "optimizer, in the harness and in plain Avalanche. Without a strength that could be "
-        "raised, what differs from fine-tuning and hardly helps is weak, not broken.",
-        "The penalty is scaled by the learning rate alone (strategies/penalty/optimizer_metric), "
-        "or acts where only some optimizers or programs come by.",
-        _protects_everywhere,
-    ),
-    Property(
-        "a huge strength holds",
-        "At a huge strength the weights are finite and stay where the penalty is smallest, behind "
-        "every optimizer, in the harness and in plain Avalanche.",
-        "The penalty is added to the loss or its gradient, which diverges where step size * "
-        "strength * importance exceeds about 2; take the proximal step "
-        "(palimpsest.strategies.Regularizer does).",
-        _holds,
-    ),
-)

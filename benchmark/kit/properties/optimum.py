@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import CLASSES, FEATURES
 from palimpsest.benchmark.kit.program import MakeOptimizer, streams
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.benchmark.training.template import InMemoryTraining
 from palimpsest.strategies.base.hooks import Optimizes
@@ -104,10 +104,7 @@ def _flat(model: nn.Linear) -> Tensor:
 
 
 def _half_way(candidate: Candidate) -> tuple[float, Tensor, Tensor]:
-    """Return a strength whose minimum is about half way to the one without a penalty.
-
-    Also that minimum and the first model's weights.
-    """
+    """Return a strength whose minimum is half-way to fine-tuning's, that minimum, and the start."""
     strategy = _after_the_first(candidate, 1.0)
     model, plugin = strategy.model, strategy.plugins[0]
     state = {name: value.clone() for name, value in model.state_dict().items()}
@@ -137,6 +134,13 @@ def _end(candidate: Candidate, strength: float, make: MakeOptimizer) -> Tensor:
     return _flat(strategy.model)
 
 
+@must_hold(
+    "rests at the minimum",
+    "On a convex problem, with a learning rate that falls, training ends at the minimum of "
+    "loss + penalty, whatever the optimizer: a strength means the same behind each.",
+    "The penalty is scaled by the learning rate alone, where momentum and adaptive optimizers "
+    "take other steps (see strategies/penalty/optimizer_metric.py).",
+)
 def _rests_at_the_minimum(candidate: Candidate) -> str:
     if candidate.strength is None or not hasattr(candidate.plugin, "penalty"):
         raise NotApplicableError("it has no method penalty(model) that tells what it minimises")
@@ -158,15 +162,3 @@ def _rests_at_the_minimum(candidate: Candidate) -> str:
             + "; ".join(wrong)
         )
     return f"within {worst:.1g} of the way, behind {len(_OPTIMIZERS)} optimizers"
-
-
-PROPERTIES = (
-    Property(
-        "rests at the minimum",
-        "On a convex problem, with a learning rate that falls, training ends at the minimum of "
-        "loss + penalty, whatever the optimizer: a strength means the same behind each.",
-        "The penalty is scaled by the learning rate alone, where momentum and adaptive optimizers "
-        "take other steps (see strategies/penalty/optimizer_metric.py).",
-        _rests_at_the_minimum,
-    ),
-)

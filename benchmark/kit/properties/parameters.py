@@ -1,4 +1,4 @@
-"""Which parameters are moved: those of the current model, and no others."""
+"""Training moves the parameters of the current model and no others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank
 from palimpsest.benchmark.kit.program import WITH_MOMENTS, optimizers_of, program, state
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.strategies.base.hooks import Optimizes
 
@@ -38,8 +38,8 @@ class _PartlyTrained(nn.Module):
 class _Zeros:
     """The part of an Avalanche plugin that notes parameters whose gradient is zero.
 
-    Of those that the current model uses it notes none. Nor does it in the first step of a
-    training: there a distance from what the network itself puts out has a gradient of zero.
+    It skips those that the current model uses, and the first step of each training: there, the
+    distance from the network's own outputs has a gradient of zero.
     """
 
     def __init__(self, model: ModelBank) -> None:
@@ -60,6 +60,13 @@ class _Zeros:
                 self.found.setdefault(name, strategy.experience.current_experience)
 
 
+@must_hold(
+    "no gradient of zero",
+    "What the loss of a step does not use has no gradient, not one of zero: momentum, weight "
+    "decay and penalties move whatever has one.",
+    "Samples of earlier models pass through the network and are then left out of the loss "
+    "(choose them before the pass), or a penalty sums over what the model does not use.",
+)
 def _no_zeros(candidate: Candidate) -> str:
     model = bank()
     watch = _Zeros(model)
@@ -73,6 +80,13 @@ def _no_zeros(candidate: Candidate) -> str:
     return "none has a gradient of zero, also long after its own model was trained"
 
 
+@must_hold(
+    "unused parameters stay",
+    "Parameters that the current model does not use never move, with momentum, Adam and "
+    "weight decay.",
+    "A penalty over all named parameters gives those without a gradient one of zero, or pulls "
+    "them to their anchors; let it act only where grad is not None.",
+)
 def _unused_stay(candidate: Candidate) -> str:
     if candidate.facts.moves_unused:
         raise NotApplicableError("it moves them by design")
@@ -97,6 +111,11 @@ def _unused_stay(candidate: Candidate) -> str:
     return "none moved, with momentum and Adam, weight decay and an optimizer that is kept"
 
 
+@must_hold(
+    "no gradient is handled",
+    "Frozen parameters and those outside the forward pass raise nothing and stay.",
+    "param.grad is used without asking whether it is None.",
+)
 def _without_gradient(candidate: Candidate) -> str:
     value = telling_or_default(candidate)
     for optimizer in optimizers_of(candidate, WITH_MOMENTS):
@@ -115,29 +134,3 @@ def _without_gradient(candidate: Candidate) -> str:
         if not moved and states[0].keys() == states[-1].keys():
             raise BrokenError(f"{optimizer}: nothing was trained")
     return "trained around a frozen layer and one that the forward pass does not use"
-
-
-PROPERTIES = (
-    Property(
-        "unused parameters stay",
-        "Parameters that the current model does not use never move, with momentum, Adam and "
-        "weight decay.",
-        "A penalty over all named parameters gives those without a gradient one of zero, or pulls "
-        "them to their anchors; let it act only where grad is not None.",
-        _unused_stay,
-    ),
-    Property(
-        "no gradient of zero",
-        "What the loss of a step does not use has no gradient, not one of zero: momentum, weight "
-        "decay and penalties move whatever has one.",
-        "Samples of earlier models pass through the network and are then left out of the loss "
-        "(choose them before the pass), or a penalty sums over what the model does not use.",
-        _no_zeros,
-    ),
-    Property(
-        "no gradient is handled",
-        "Frozen parameters and those outside the forward pass raise nothing and stay.",
-        "param.grad is used without asking whether it is None.",
-        _without_gradient,
-    ),
-)

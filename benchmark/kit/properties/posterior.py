@@ -1,4 +1,4 @@
-"""What a posterior over the weights must do: leave no trace, move with its model, have a mean."""
+"""A posterior leaves no trace, changes only with its own model, and is evaluated by its mean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from palimpsest.benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank, dat
 from palimpsest.benchmark.kit.program import WITH_MOMENTS, Program, behind, optimizers_of, program
 from palimpsest.benchmark.kit.properties.hooks import differences, looks
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.strategies.base.hooks import Samples
 
@@ -44,6 +44,13 @@ def _outputs(network: nn.Module, model: int) -> Tensor:
     return outputs
 
 
+@must_hold(
+    "unused posteriors stay",
+    "A posterior of which the current model uses nothing keeps its means and its variances, "
+    "with momentum, Adam, weight decay and an optimizer that is kept.",
+    "The divergence from earlier posteriors is taken over all parameters, and pulls also those "
+    "that the current model does not use; let it act only where grad is not None.",
+)
 def _unused_keep(candidate: Candidate) -> str:
     _require(candidate)
     value = telling_or_default(candidate)
@@ -62,6 +69,13 @@ def _unused_keep(candidate: Candidate) -> str:
     return f"the same draws, bit for bit, behind {behind(candidate, WITH_MOMENTS)}"
 
 
+@must_hold(
+    "drawn weights are put back",
+    "After the context of sampled the network is as it was before, and what is drawn depends "
+    "on the given generator alone.",
+    "The context does not put back what it changes, draws from the global generator, or "
+    "changes weights that are not those in force.",
+)
 def _put_back(candidate: Candidate) -> str:
     _require(candidate)
     trained = program(candidate, bank(), value=telling_or_default(candidate))
@@ -90,6 +104,11 @@ def _put_back(candidate: Candidate) -> str:
     return "after each of three trainings; draws differ, and are those of their generators"
 
 
+@must_hold(
+    "evaluation does not draw",
+    "Two evaluations of a model with a posterior are the same, bit for bit.",
+    "Weights are drawn whenever the network is called, not in the steps of training alone.",
+)
 def _mean(candidate: Candidate) -> str:
     _require(candidate)
     trained = program(candidate, bank(), value=telling_or_default(candidate))
@@ -104,29 +123,3 @@ def _mean(candidate: Candidate) -> str:
 
     trained.run(after_each=look)
     return "two evaluations are the same, bit for bit, after each of three trainings"
-
-
-PROPERTIES = (
-    Property(
-        "unused posteriors stay",
-        "A posterior of which the current model uses nothing keeps its means and its variances, "
-        "with momentum, Adam, weight decay and an optimizer that is kept.",
-        "The divergence from earlier posteriors is taken over all parameters, and pulls also those "
-        "that the current model does not use; let it act only where grad is not None.",
-        _unused_keep,
-    ),
-    Property(
-        "drawn weights are put back",
-        "After the context of sampled the network is as it was before, and what is drawn depends "
-        "on the given generator alone.",
-        "The context does not put back what it changes, draws from the global generator, or "
-        "changes weights that are not those in force.",
-        _put_back,
-    ),
-    Property(
-        "evaluation does not draw",
-        "Two evaluations of a model with a posterior are the same, bit for bit.",
-        "Weights are drawn whenever the network is called, not in the steps of training alone.",
-        _mean,
-    ),
-)

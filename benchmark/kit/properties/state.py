@@ -1,4 +1,4 @@
-"""What a strategy keeps: that it survives a checkpoint, and how it grows."""
+"""A strategy's state survives a checkpoint, and grows as declared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import bank, ordinary
 from palimpsest.benchmark.kit.program import WITH_MOMENTS, Program, State, apart, program, same
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.strategies.base.hooks import Adapts
 
 _MODELS = (2, 4, 8)
@@ -29,6 +29,12 @@ def _compare(resumed: State, whole: State) -> str:
     return "resumed after the first model, the same weights bit for bit"
 
 
+@must_hold(
+    "a checkpoint keeps everything",
+    "Pickled after a model and loaded again, the training goes on bit for bit, to the same "
+    "evaluation.",
+    "State is kept by id(parameter), in a closure or in a lambda, or refers to the old model.",
+)
 def _checkpoint(candidate: Candidate) -> str:
     trained = _start(candidate)
     trained.run([0], reset=False)
@@ -44,6 +50,12 @@ def _checkpoint(candidate: Candidate) -> str:
     return _compare(trained.result(), whole.result())
 
 
+@must_hold(
+    "the state dict holds everything",
+    "A new plugin that loads the state dict of the old one goes on bit for bit, to the same "
+    "evaluation.",
+    "An attribute is missing in state_dict, most often an anchor or a counter.",
+)
 def _state_dict(candidate: Candidate) -> str:
     if not (
         hasattr(candidate.plugin, "state_dict") and hasattr(candidate.plugin, "load_state_dict")
@@ -66,6 +78,12 @@ def _bytes(model: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+@must_hold(
+    "memory grows as declared",
+    "With the number of models the state grows no faster than the strategy declares.",
+    "One importance and anchor is kept for each model, where one quadratic can hold the sum "
+    "(palimpsest.strategies.penalty.quadratic.merge).",
+)
 def _memory(candidate: Candidate) -> str:
     model = ordinary(_WIDTH)
     value = telling_or_default(candidate)
@@ -94,28 +112,3 @@ def _memory(candidate: Candidate) -> str:
     if grows not in {candidate.facts.memory, "constant"}:
         raise BrokenError(f"declared {candidate.facts.memory}, but {told}")
     return f"declared {candidate.facts.memory}; {told}"
-
-
-PROPERTIES = (
-    Property(
-        "a checkpoint keeps everything",
-        "Pickled after a model and loaded again, the training goes on bit for bit, to the same "
-        "evaluation.",
-        "State is kept by id(parameter), in a closure or in a lambda, or refers to the old model.",
-        _checkpoint,
-    ),
-    Property(
-        "the state dict holds everything",
-        "A new plugin that loads the state dict of the old one goes on bit for bit, to the same "
-        "evaluation.",
-        "An attribute is missing in state_dict, most often an anchor or a counter.",
-        _state_dict,
-    ),
-    Property(
-        "memory grows as declared",
-        "With the number of models the state grows no faster than the strategy declares.",
-        "One importance and anchor is kept for each model, where one quadratic can hold the sum "
-        "(palimpsest.strategies.penalty.quadratic.merge).",
-        _memory,
-    ),
-)

@@ -1,4 +1,4 @@
-"""What the dial does: a strength nothing at 0, and protection further up."""
+"""The effect of the dial: a strength does nothing at 0, and protects further up."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from functools import cache
 from torch import nn
 
 from palimpsest.benchmark.kit.candidate import Candidate
-from palimpsest.benchmark.kit.evaluated import Evaluated
 from palimpsest.benchmark.kit.models import bank, ordinary, shared_bank
 from palimpsest.benchmark.kit.program import (
     WITH_MOMENTS,
+    Evaluated,
     State,
     apart,
     fine_tuning,
@@ -21,7 +21,7 @@ from palimpsest.benchmark.kit.program import (
     programs,
     same,
 )
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, WeakError, must_hold
 from palimpsest.strategies.base.hooks import Adapts, Evaluates, Optimizes
 
 STRENGTHS = [10.0**power for power in range(-2, 9)]
@@ -31,13 +31,13 @@ _PROTECTED, _HALF_WAY = 0.2, 0.3
 
 @dataclass(frozen=True)
 class Effect:
-    """What a strategy does to two models that are trained in turn.
+    """The effect of a strategy on two models that are trained in turn.
 
     Attributes:
-        value: Of its dial; ``None``: what it is set to, or it has none.
-        weights: In the end.
-        outputs: Of both models in the end, as the strategy evaluates them.
-        rise: Of the first model's loss while the second trains, as it is evaluated.
+        value: Of its dial; ``None``: as it is set, or it has none.
+        weights: At the end.
+        outputs: Of both models at the end, as the strategy evaluates them.
+        rise: Of the first model's evaluated loss while the second trains.
     """
 
     value: float | None
@@ -48,11 +48,11 @@ class Effect:
 
 @cache
 def effect(candidate: Candidate, value: float | None, optimizer: str = "SGD") -> Effect:
-    """Train two models that share all but their heads; return what a strategy does to them.
+    """Train two models that share all but their heads; return the effect of a strategy.
 
     Args:
         candidate: The strategy.
-        value: Of its strength, or of its dial where that acts after training.
+        value: Of its strength, or of its dial if that acts after training.
         optimizer: A name of ``OPTIMIZERS``.
 
     Raises:
@@ -68,10 +68,10 @@ def effect(candidate: Candidate, value: float | None, optimizer: str = "SGD") ->
 
 
 def effects(candidate: Candidate) -> Iterator[Effect]:
-    """Return what the candidate does where it is finite.
+    """Yield the effects of a candidate where they are finite.
 
-    At its strengths, from the smallest; at two values of a dial that acts after training, which are
-    cheap in a suite, too; else at what it is set to.
+    Of a strength these are many values, from the smallest; of a dial that acts after training two,
+    which are cheap in a suite, too; else the value that is set.
     """
     values: Sequence[float | None] = candidate.values if candidate.turns else [None]
     for value in STRENGTHS if candidate.strength else values:
@@ -80,19 +80,15 @@ def effects(candidate: Candidate) -> Iterator[Effect]:
 
 
 def idle(own: Effect, plain: Effect) -> bool:
-    """Whether what is evaluated is what fine-tuning gives.
+    """Whether evaluation gives the same as fine-tuning.
 
-    Weights do not tell: those of merging may be trained as by fine-tuning, and are not evaluated.
-
-    Args:
-        own: Of the strategy.
-        plain: Of fine-tuning.
+    Weights do not tell: merging may train the same weights as fine-tuning, and evaluate others.
     """
     return same(own.outputs, plain.outputs)
 
 
 def of_fine_tuning(own: Effect, plain: Effect) -> str:
-    """Say what an idle strategy has in common with fine-tuning."""
+    """Say what an idle strategy shares with fine-tuning."""
     what = "weights" if same(own.weights, plain.weights) else "outputs"
     return f"the {what} of fine-tuning, bit for bit"
 
@@ -114,7 +110,7 @@ def telling_value(candidate: Candidate) -> float | None:
 
 
 def telling_or_default(candidate: Candidate) -> float | None:
-    """Return a value that has an effect, or ``None`` (what it is set to) where none has."""
+    """Return a value that has an effect, or ``None`` (as it is set) if there is none."""
     try:
         return telling_value(candidate)
     except NotApplicableError:
@@ -135,12 +131,25 @@ def _end(
     return {**weights, **trained.evaluated().outputs} if evaluates else weights
 
 
+@must_hold(
+    "strength 0 is fine-tuning",
+    "At strength 0 the weights are those of fine-tuning, bit for bit, and so is what is evaluated.",
+    "The penalty is computed all the same: a gradient of zero replaces no gradient, so that "
+    "momentum and weight decay act; or random numbers are drawn from the global generator.",
+)
 def _zero_is_fine_tuning(candidate: Candidate) -> str:
     if candidate.strength is None:
         raise NotApplicableError("it has no strength")
     return _is_fine_tuning(candidate, 0.0)
 
 
+@must_hold(
+    "an idle dial is fine-tuning",
+    "Where a dial other than a strength has an idle end, such as a share of 0, the weights "
+    "there are those of fine-tuning, bit for bit, and so is what is evaluated.",
+    "A step is put back or projected although nothing is held, which may round it; or samples "
+    "are drawn from the global generator; or Dial.idle is no such value.",
+)
 def _idle_is_fine_tuning(candidate: Candidate) -> str:
     dial = candidate.dial
     if dial is None:
@@ -174,6 +183,14 @@ def _is_fine_tuning(candidate: Candidate, value: float | None) -> str:
     )
 
 
+@must_hold(
+    "protects the earlier model",
+    "At some strength what is evaluated differs from fine-tuning's, and the earlier model "
+    "loses less. Without a strength this is asked at what the dial is set to; of one that acts "
+    "after training, at two values. What differs and hardly helps is weak, not broken.",
+    "Anchors or importances are views of the live weights (clone them), or importances are "
+    "clipped, or stay zero; or nothing of the method is in force when a model is evaluated.",
+)
 def _protects(candidate: Candidate) -> str:
     if candidate.facts.role == "baseline":
         raise NotApplicableError("fine-tuning protects nothing")
@@ -195,53 +212,14 @@ def _protects(candidate: Candidate) -> str:
 
 
 def protected(own: Effect, plain: Effect) -> bool:
-    """Whether the first model loses clearly less than by fine-tuning.
-
-    Args:
-        own: Of the strategy.
-        plain: Of fine-tuning.
-    """
+    """Whether the first model loses clearly less than by fine-tuning."""
     return own.rise < (1 - _PROTECTED) * plain.rise
 
 
 def harms(own: Effect, plain: Effect) -> bool:
-    """Whether the first model loses clearly more than by fine-tuning.
-
-    Args:
-        own: Of the strategy.
-        plain: Of fine-tuning.
-    """
+    """Whether the first model loses clearly more than by fine-tuning."""
     return own.rise > max(plain.rise, 0) + _PROTECTED * abs(plain.rise)
 
 
 def _signed(rise: float) -> str:
     return f"{round(rise, 2) + 0.0:+.2f}"  # no -0.00
-
-
-PROPERTIES = (
-    Property(
-        "strength 0 is fine-tuning",
-        "At strength 0 the weights are those of fine-tuning, bit for bit, and so is what is "
-        "evaluated.",
-        "The penalty is computed all the same: a gradient of zero replaces no gradient, so that "
-        "momentum and weight decay act; or random numbers are drawn from the global generator.",
-        _zero_is_fine_tuning,
-    ),
-    Property(
-        "an idle dial is fine-tuning",
-        "Where a dial other than a strength has an idle end, such as a share of 0, the weights "
-        "there are those of fine-tuning, bit for bit, and so is what is evaluated.",
-        "A step is put back or projected although nothing is held, which may round it; or samples "
-        "are drawn from the global generator; or Dial.idle is no such value.",
-        _idle_is_fine_tuning,
-    ),
-    Property(
-        "protects the earlier model",
-        "At some strength what is evaluated differs from fine-tuning's, and the earlier model "
-        "loses less. Without a strength this is asked at what the dial is set to; of one that acts "
-        "after training, at two values. What differs and hardly helps is weak, not broken.",
-        "Anchors or importances are views of the live weights (clone them), or importances are "
-        "clipped, or stay zero; or nothing of the method is in force when a model is evaluated.",
-        _protects,
-    ),
-)

@@ -1,4 +1,4 @@
-"""Where a strategy works: on an accelerator, and in Avalanche without this harness."""
+"""Strategies work on an accelerator, and in Avalanche without this harness."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from palimpsest.benchmark.kit.candidate import Candidate
-from palimpsest.benchmark.kit.evaluated import Meter
 from palimpsest.benchmark.kit.models import FEATURES, HIDDEN, bank, data
 from palimpsest.benchmark.kit.program import (
     BATCH,
+    Meter,
     apart,
     distance,
     finite,
@@ -25,7 +25,7 @@ from palimpsest.benchmark.kit.program import (
     state,
 )
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.runs.avalanche_strategies import make
 from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.strategies.base.hooks import Evaluates
@@ -48,6 +48,12 @@ class _Growing(nn.Module):
         return logits
 
 
+@must_hold(
+    "works in plain Avalanche",
+    "It trains a network with a growing head on Avalanche's own data, without the harness.",
+    "It expects a model bank, task labels, data in memory, or parameters that never change "
+    "their shape.",
+)
 def _plain_avalanche(candidate: Candidate) -> str:
     ((x, y),) = data(1)
     samples = TensorDataset(x, y)
@@ -81,6 +87,11 @@ def _plain_avalanche(candidate: Candidate) -> str:
     return "two experiences with new classes each and a head that grows, evaluated in between"
 
 
+@must_hold(
+    "works on a GPU",
+    "On a GPU the weights, and what is evaluated, are those on the CPU, up to rounding.",
+    "Tensors are made on the CPU, or moved there.",
+)
 def _accelerator(candidate: Candidate) -> str:
     if not torch.cuda.is_available():
         raise NotApplicableError("there is no GPU here")
@@ -94,20 +105,3 @@ def _accelerator(candidate: Candidate) -> str:
         raise BrokenError(f"{apart(here, there)} between CPU and GPU")
     what = "weights and outputs" if candidate.has(Evaluates) else "weights"
     return f"{what} differ by at most {gap:.2g} from those on the CPU"
-
-
-PROPERTIES = (
-    Property(
-        "works in plain Avalanche",
-        "It trains a network with a growing head on Avalanche's own data, without the harness.",
-        "It expects a model bank, task labels, data in memory, or parameters that never change "
-        "their shape.",
-        _plain_avalanche,
-    ),
-    Property(
-        "works on a GPU",
-        "On a GPU the weights, and what is evaluated, are those on the CPU, up to rounding.",
-        "Tensors are made on the CPU, or moved there.",
-        _accelerator,
-    ),
-)

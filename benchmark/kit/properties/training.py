@@ -1,4 +1,4 @@
-"""What must not leak into training: evaluation, modes, chance."""
+"""Evaluation, modes and randomness must not leak into training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from palimpsest.benchmark.kit.program import (
     same,
 )
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, Property
+from palimpsest.benchmark.kit.property import BrokenError, must_hold
 from palimpsest.strategies.base.hooks import Evaluates
 
 _ROUNDING = 1e-3
@@ -55,6 +55,13 @@ def _with_and_without_evaluation(candidate: Candidate, value: float | None) -> l
     return results
 
 
+@must_hold(
+    "evaluation changes nothing",
+    "Training gives the same weights, and its end the same evaluation, whether the models are "
+    "evaluated in between or not.",
+    "Evaluation draws from the generator that training draws from, as Avalanche's data "
+    "loaders do, or a plugin keeps state in its evaluation callbacks.",
+)
 def _evaluation(candidate: Candidate) -> str:
     value = telling_or_default(candidate)
     seen, unseen = _with_and_without_evaluation(candidate, value)
@@ -96,6 +103,13 @@ def _mode(training: bool) -> str:
     return "training" if training else "evaluation"
 
 
+@must_hold(
+    "modes are left as found",
+    "The model trains in training mode, and estimating importances changes neither the mode "
+    "of a layer nor the statistics of batch normalisation.",
+    "model.eval() or model.train() without putting back each module's own mode, or an "
+    "importance pass in training mode.",
+)
 def _left_as_found(candidate: Candidate) -> str:
     watch = _Modes()
     value = telling_or_default(candidate)
@@ -124,6 +138,13 @@ def _left_as_found(candidate: Candidate) -> str:
     return "training mode in training, each layer's own mode and all running statistics kept"
 
 
+@must_hold(
+    "precision changes rounding alone",
+    "In double precision the weights, and what is evaluated, are those of single precision, up "
+    "to rounding.",
+    "Tensors are made in single precision, or differences of numbers that are nearly equal "
+    "are divided by.",
+)
 def _double(candidate: Candidate) -> str:
     value = telling_or_default(candidate)
     single, double = (
@@ -137,43 +158,14 @@ def _double(candidate: Candidate) -> str:
     return f"{what} differ by at most {gap:.2g} from those in single precision"
 
 
+@must_hold(
+    "deterministic",
+    "The same seeds give the same weights, bit for bit, and so is what is evaluated.",
+    "A generator without a seed, or the order of a set.",
+)
 def _deterministic(candidate: Candidate) -> str:
     value = telling_or_default(candidate)
     first, second = (result_of(program(candidate, bank(), value=value)) for _ in range(2))
     if not same(first, second):
         raise BrokenError(f"of two trainings from the same seeds {apart(first, second)}")
     return "the same weights twice, bit for bit"
-
-
-PROPERTIES = (
-    Property(
-        "evaluation changes nothing",
-        "Training gives the same weights, and its end the same evaluation, whether the models are "
-        "evaluated in between or not.",
-        "Evaluation draws from the generator that training draws from, as Avalanche's data "
-        "loaders do, or a plugin keeps state in its evaluation callbacks.",
-        _evaluation,
-    ),
-    Property(
-        "modes are left as found",
-        "The model trains in training mode, and estimating importances changes neither the mode "
-        "of a layer nor the statistics of batch normalisation.",
-        "model.eval() or model.train() without putting back each module's own mode, or an "
-        "importance pass in training mode.",
-        _left_as_found,
-    ),
-    Property(
-        "deterministic",
-        "The same seeds give the same weights, bit for bit, and so is what is evaluated.",
-        "A generator without a seed, or the order of a set.",
-        _deterministic,
-    ),
-    Property(
-        "precision changes rounding alone",
-        "In double precision the weights, and what is evaluated, are those of single precision, up "
-        "to rounding.",
-        "Tensors are made in single precision, or differences of numbers that are nearly equal "
-        "are divided by.",
-        _double,
-    ),
-)

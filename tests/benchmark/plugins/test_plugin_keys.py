@@ -7,7 +7,7 @@ from two_strategies import HELPER, PLUGIN, SUITE
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.plugins import load_again, load_files, loaded, sent
-from palimpsest.benchmark.plugins.code import Code, ModuleText
+from palimpsest.benchmark.plugins.code import ModuleText, UserCode
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.strategies.base.catalogue import STRATEGIES
 
@@ -102,7 +102,7 @@ def test_a_network_of_a_module_is_keyed_by_what_it_uses(project):
 def code_of(text, **others):
     modules = [ModuleText("own", "own.py", text)]
     modules += [ModuleText(name, f"{name}.py", other) for name, other in others.items()]
-    return Code(modules).digest([("own", "Mine")])
+    return UserCode(modules).digest([("own", "Mine")])
 
 
 NOT_ATTRIBUTED = {

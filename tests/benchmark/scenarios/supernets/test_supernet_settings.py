@@ -11,7 +11,7 @@ from palimpsest.benchmark.search.supernets.settings import (
     RecurrentCell,
     SupernetChoice,
 )
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.file import SuiteSource
 from palimpsest.benchmark.suites.validation import validated
 
 
@@ -21,7 +21,7 @@ class Scenario(BaseModel):
 
 def chosen(**supernet):
     content = {"supernet": supernet}
-    return validated(Scenario, content, Source("suite.yaml", content), ()).supernet
+    return validated(Scenario, content, SuiteSource("suite.yaml", content), ()).supernet
 
 
 def test_a_name_and_settings_are_a_supernet():
