@@ -11,7 +11,7 @@ from pydantic import Field
 from palimpsest.benchmark.data.catalog import outline
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.scenarios.families.incremental import Incremental
+from palimpsest.benchmark.scenarios.settings.incremental import Incremental
 from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
 from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
 
@@ -54,7 +54,7 @@ class Split(Boundaries, Incremental):
         """Create the scenario; the seed decides the weights and, if asked, the order of classes."""
         import torch
 
-        from palimpsest.benchmark.scenarios.families.trunk import trunk_bank
+        from palimpsest.benchmark.scenarios.trunk import trunk_bank
 
         base = self.load_images(root, device)
         size = self._classes_each(base.n_classes)

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from palimpsest.benchmark.scenarios.settings.values import Settings
-from palimpsest.benchmark.search.scenario import ArchitectureSearch
+from palimpsest.benchmark.search.architecture_search import ArchitectureSearch
 from palimpsest.benchmark.search.supernets.supernet import Space, Supernet
 
 

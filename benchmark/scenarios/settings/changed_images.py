@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.scenarios.families.incremental import Incremental
+from palimpsest.benchmark.scenarios.settings.incremental import Incremental
 from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
 from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
 
@@ -38,7 +38,7 @@ class ChangedImages(Boundaries, Incremental):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights and the permutations."""
-        from palimpsest.benchmark.scenarios.families.trunk import trunk_bank
+        from palimpsest.benchmark.scenarios.trunk import trunk_bank
         from palimpsest.benchmark.scenarios.streams.transformed import changed
 
         base = self.load_images(root, device)
