@@ -1,4 +1,4 @@
-"""What a metric is: one object with everything about it."""
+"""What a metric is, and all of them by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from palimpsest.strategies.base.facts import Role
 
@@ -174,6 +174,27 @@ class Metric:
     def difference_unit(self) -> str:
         """The unit of the difference of two values."""
         return "points" if self.is_percentage else self.unit
+
+
+METRICS: dict[str, Metric] = {}
+"""Every metric by name, in the order of tables: those of this folder, and those of plugins."""
+
+_Function = TypeVar("_Function", bound=Callable[..., float | None])
+
+
+def metric(meaning: str, **known: Any) -> Callable[[_Function], _Function]:
+    """Make a function the metric of its name; for the files of this folder.
+
+    Args:
+        meaning: What it says, as in ``Metric``.
+        known: Its other attributes, likewise.
+    """
+
+    def add(function: _Function) -> _Function:
+        METRICS[function.__name__] = Metric(function.__name__, function, meaning, **known)
+        return function
+
+    return add
 
 
 def _is_positive(value: Any) -> bool:

@@ -66,9 +66,9 @@ class AvalancheBenchmark(Boundaries):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights and, if it has one, the benchmark's."""
-        from palimpsest.benchmark.scenarios.trunk import trunk_bank
         from palimpsest.benchmark.scenarios.streams.decoded_streams import load
         from palimpsest.benchmark.scenarios.streams.parts import DataSet
+        from palimpsest.benchmark.scenarios.trunk import trunk_bank
 
         own_seed = derive(seed, "scenario")
         streams = load(self.benchmark, self.arguments, own_seed, self._folder(root), device)

@@ -11,8 +11,8 @@ from pydantic import Field
 from palimpsest.benchmark.data.catalog import outline
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.scenarios.settings.incremental import Incremental
 from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
+from palimpsest.benchmark.scenarios.settings.incremental import Incremental
 from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.scenarios.settings.incremental import Incremental
 from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
+from palimpsest.benchmark.scenarios.settings.incremental import Incremental
 from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class ChangedImages(Boundaries, Incremental):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights and the permutations."""
-        from palimpsest.benchmark.scenarios.trunk import trunk_bank
         from palimpsest.benchmark.scenarios.streams.transformed import changed
+        from palimpsest.benchmark.scenarios.trunk import trunk_bank
 
         base = self.load_images(root, device)
         count, size = self.experiences, base.n_classes
