@@ -1,4 +1,4 @@
-"""What tells a folder of images from another one: their contents, wherever and whenever copied."""
+"""A hash of the images in a folder or a zip file, the same for all copies of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DIGITS = 16
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """A folder or a zip file of images at one moment.
 
     Attributes:
@@ -35,7 +35,7 @@ class Source:
     settled: bool
 
     @classmethod
-    def of(cls, path: Path) -> Source:
+    def of(cls, path: Path) -> ImageSource:
         """Look at a folder or a zip file.
 
         Raises:
@@ -49,7 +49,7 @@ class Source:
 
     def is_unchanged(self) -> bool:
         """Whether it is as it was, and could not have changed unnoticed."""
-        return self.settled and Source.of(self.path) == self
+        return self.settled and ImageSource.of(self.path) == self
 
     def content(self) -> str:
         """Return 16 hexadecimal digits that change with the path or content of any image.
@@ -75,18 +75,6 @@ class Source:
         if self.settled:
             keep_note(CONTENTS, name, found)
         return found
-
-
-def content_fingerprint(path: Path) -> str:
-    """Return ``Source.content`` of a folder or a zip file, so that runs on copies are found again.
-
-    Args:
-        path: A folder, or a zip file.
-
-    Raises:
-        UserError: As for ``list_images``; or an image cannot be read.
-    """
-    return Source.of(path).content()
 
 
 def _by_content(path: Path, file: ImageFile) -> ImageFile:

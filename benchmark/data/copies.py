@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from palimpsest.benchmark.data.cache import INSPECTED, keep_note, note
-from palimpsest.benchmark.data.contents import Source
-from palimpsest.benchmark.data.formats.decoding import Pixels, decoded
-from palimpsest.benchmark.data.stratified import TEST_SEED, TEST_SHARE, held_out
+from palimpsest.benchmark.data.contents import ImageSource
+from palimpsest.benchmark.data.formats.decoding import PixelArray, decoded
+from palimpsest.benchmark.data.splits import held_out
 
 _VERSION = 2
 """Of what is checked: what was found by another one is not taken."""
@@ -69,7 +69,7 @@ def find_copies(path: Path) -> Copies:
     Raises:
         UserError: As for ``list_images`` and ``decoded``: also what would fail only when it trains.
     """
-    source = Source.of(path)
+    source = ImageSource.of(path)
     name = f"{_VERSION}-{source.moment}.json"
     with contextlib.suppress(ValueError, TypeError, RecursionError):  # not there, or not ours
         return Copies(**json.loads(note(INSPECTED, name) or ""))
@@ -79,13 +79,13 @@ def find_copies(path: Path) -> Copies:
     return found
 
 
-def _compared(source: Source) -> Copies:
+def _compared(source: ImageSource) -> Copies:
     listing = source.listing
     labels = [file.label for file in (*listing.train, *listing.test)]
     if listing.test:
         in_test = [index >= len(listing.train) for index in range(len(labels))]
     else:
-        in_test = held_out(labels, TEST_SHARE, TEST_SEED).tolist()
+        in_test = held_out(labels).tolist()
     prints = [hashlib.blake2b(image, digest_size=16).digest() for image in _images(source)]
     train = {one for one, test in zip(prints, in_test, strict=True) if not test}
     classes: dict[bytes, set[int]] = {}
@@ -100,11 +100,9 @@ def _compared(source: Source) -> Copies:
     )
 
 
-def _images(source: Source) -> Iterator[bytes]:
+def _images(source: ImageSource) -> Iterator[bytes]:
     """Yield the pixels of each image, in the order of the listing."""
-    from palimpsest.benchmark.data.formats.folder import (
-        stacked,  # with torch, which a note needs not
-    )
+    from palimpsest.benchmark.data.formats.folder import stacked  # imports torch
     from palimpsest.benchmark.data.mapped import NoRoomError
 
     try:
@@ -117,5 +115,5 @@ def _images(source: Source) -> Iterator[bytes]:
         yield images[index].numpy().tobytes()
 
 
-def _in_colour(image: Pixels) -> bytes:
+def _in_colour(image: PixelArray) -> bytes:
     return np.repeat(image, 3 // image.shape[2], axis=2).tobytes()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
+from palimpsest.benchmark.data.cache import settled
 from palimpsest.benchmark.data.formats.annotated import classes_of_val, is_annotated
 from palimpsest.benchmark.data.formats.zip_members import UNREADABLE, members
 from palimpsest.benchmark.errors import UserError
@@ -80,6 +84,8 @@ def list_images(path: Path) -> Listing:
     everything, as archivers add it, is opened. Hidden files, ``__MACOSX``, files that are not
     images and images outside a class folder are ignored.
 
+    A zip file is listed once, until its size or time changes.
+
     Args:
         path: A folder, or a zip file with the same content.
 
@@ -90,6 +96,20 @@ def list_images(path: Path) -> Listing:
         UserError: If there is no such folder or zip file, no image, fewer than two classes, a class
             with too few images, or a class that is only in one of ``train`` and ``test``.
     """
+    began = time.time_ns()
+    with contextlib.suppress(OSError, ValueError):  # which listing it reports
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and settled([status.st_mtime_ns], began):
+            return _listed_once(path, status.st_size, status.st_mtime_ns)
+    return _listed(path)
+
+
+@lru_cache(maxsize=16)
+def _listed_once(path: Path, size: int, changed_at: int) -> Listing:
+    return _listed(path)
+
+
+def _listed(path: Path) -> Listing:
     found = sorted(_found(path), key=lambda file: file.parts)
     while len({file.parts[0] for file in found}) == 1 and min(len(f.parts) for f in found) > 2:
         found = [file.below_top() for file in found]

@@ -50,9 +50,7 @@ def load_data_set(
     )
     train, held_out = _split(x, y, samples, validation)
     part = Part(train, choose(held_out, validation_samples), choose(test, test_samples))
-    channels, height, width = x.shape[1:]
-    names = tuple(images.classes)
-    return DataSet(part, (channels, height, width), len(names), names)
+    return DataSet(part, images.input_shape, images.n_classes, tuple(images.classes))
 
 
 @lru_cache(maxsize=4)

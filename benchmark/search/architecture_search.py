@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX
+from palimpsest.benchmark.data.paths import TEXT_PREFIX
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.scenario import (
     OF_PLAIN,

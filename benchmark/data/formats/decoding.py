@@ -18,7 +18,7 @@ from palimpsest.benchmark.data.formats.zip_members import UNREADABLE
 from palimpsest.benchmark.data.listing import ImageFile
 from palimpsest.benchmark.errors import UserError
 
-Pixels = npt.NDArray[np.uint8]
+PixelArray = npt.NDArray[np.uint8]
 """Shape (H, W, 1) if the image is stored as 8-bit greyscale, else (H, W, 3)."""
 
 MOST_BYTES = 2**38
@@ -34,7 +34,7 @@ _UNDECODABLE = (
 )
 
 
-def decoded(path: Path, files: Sequence[ImageFile]) -> Iterator[Pixels]:
+def decoded(path: Path, files: Sequence[ImageFile]) -> Iterator[PixelArray]:
     """Decode images one by one.
 
     Args:
@@ -54,7 +54,7 @@ def decoded(path: Path, files: Sequence[ImageFile]) -> Iterator[Pixels]:
 
 def _of_one_size(
     path: Path, files: Sequence[ImageFile], read_member: Callable[[str], bytes]
-) -> Iterator[Pixels]:
+) -> Iterator[PixelArray]:
     height, width = 0, 0
     for index, file in enumerate(files):
         image = _pixels(path, file.member, read_member)
@@ -74,7 +74,7 @@ def _of_one_size(
         yield image
 
 
-def _pixels(path: Path, member: str, read_member: Callable[[str], bytes]) -> Pixels:
+def _pixels(path: Path, member: str, read_member: Callable[[str], bytes]) -> PixelArray:
     """Return one image."""
     try:
         with Image.open(BytesIO(read_member(member)), formats=_FORMATS) as image:

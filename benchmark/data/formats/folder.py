@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from palimpsest.benchmark.data.contents import Source
+from palimpsest.benchmark.data.contents import ImageSource
 from palimpsest.benchmark.data.formats.decoding import decoded
-from palimpsest.benchmark.data.formats.raw import RawImages
+from palimpsest.benchmark.data.formats.image_data import ImageData
 from palimpsest.benchmark.data.kept import keep_images, kept_images
 from palimpsest.benchmark.data.listing import ImageFile, Listing
 from palimpsest.benchmark.data.mapped import room_for
 from palimpsest.benchmark.data.splits import train_test_split
 
 
-def read(path: Path) -> RawImages:
+def read(path: Path) -> ImageData[Tensor]:
     """Decode the images of a folder or a zip file, if no earlier command has decoded the same.
 
     Where the source has no ``train`` and ``test`` folders, a fixed fifth of each class is set apart
@@ -34,15 +34,15 @@ def read(path: Path) -> RawImages:
         UserError: If `list_images` refuses the source, an image cannot be decoded or has more than
             8 bits per channel, or two images differ in size.
     """
-    source = Source.of(path)
+    source = ImageSource.of(path)
     x, _ = stacked(source)
     train, test = _parts(source.listing)
     y = _labels(source.listing)
     count = len(train)
-    return RawImages(x[:count], y[train], x[count:], y[test], source.listing.classes)
+    return ImageData(x[:count], y[train], x[count:], y[test], source.listing.classes)
 
 
-def stacked(source: Source) -> tuple[Tensor, list[int]]:
+def stacked(source: ImageSource) -> tuple[Tensor, list[int]]:
     """Return all images, those to train on first, and the place of each image of the listing.
 
     Args:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from palimpsest.benchmark.data.formats.raw import RawImages
+from palimpsest.benchmark.data.formats.image_data import ImageData
 from palimpsest.benchmark.data.named_set import NamedSet
 from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.errors import UserError
@@ -61,7 +61,7 @@ def limited_silence() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def read(name: str, root: Path) -> RawImages:
+def read(name: str, root: Path) -> ImageData[Tensor]:
     """Read a data set that is on disk.
 
     Args:
@@ -102,7 +102,7 @@ def read(name: str, root: Path) -> RawImages:
             f"{where} are damaged: the {part} set ({_of_part(files, part)}) has no images of class "
             f"{classes[min(apart)]!r}; {remedy}"
         )
-    return RawImages(train_x, train_y.long(), test_x, test_y.long(), classes)
+    return ImageData(train_x, train_y.long(), test_x, test_y.long(), classes)
 
 
 def _of_part(files: Sequence[str], part: str) -> str:

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from palimpsest.benchmark.data.paths import existing_path
+from palimpsest.benchmark.data.paths import EXPECTED_TEXT
 from palimpsest.benchmark.errors import UserError
-
-TEXT_PREFIX = "text:"
 
 SPLITS = ("train", "valid", "test")
 
@@ -107,24 +105,6 @@ def _size_and_time(file: Path) -> str:
 _PURPOSES = {"valid": "validate on", "test": "test on"}
 
 
-def text_folder(name: str, root: Path) -> Path:
-    """Return the folder that ``text:PATH`` stands for.
-
-    Args:
-        name: ``text:PATH``; a relative path is looked for in the working directory, then under
-            ``root``.
-        root: The folder that holds the data sets.
-
-    Raises:
-        UserError: It has no path, or there is nothing at it.
-    """
-    if not name.removeprefix(TEXT_PREFIX).strip():
-        raise UserError(
-            f"data set {name!r} has no path: write text:PATH with the path of {_EXPECTED}"
-        )
-    return existing_path(name, TEXT_PREFIX, root, "a folder", _EXPECTED)
-
-
 def find_text(folder: Path) -> TextFiles:
     """Find the files of a text in a folder.
 
@@ -135,7 +115,7 @@ def find_text(folder: Path) -> TextFiles:
         UserError: There is no such folder, or none of these files in it.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: expected {_EXPECTED}")
+        raise UserError(f"{folder} is no folder: expected {EXPECTED_TEXT}")
     for layout in _LAYOUTS:
         files = {split: folder / layout.format(split) for split in SPLITS}
         there = {split: file for split, file in files.items() if file.exists()}
@@ -146,13 +126,7 @@ def find_text(folder: Path) -> TextFiles:
             stands_for_train = next(iter(there))
             train = there.pop(stands_for_train)
             return TextFiles(folder, train, there.get("valid"), there.get("test"))
-    raise UserError(f"{folder} has no text in it: expected {_EXPECTED}")
-
-
-_EXPECTED = (
-    "a folder with train.txt, valid.txt and test.txt (or ptb.train.txt and so on, or "
-    "wiki.train.tokens and so on)"
-)
+    raise UserError(f"{folder} has no text in it: expected {EXPECTED_TEXT}")
 
 
 def unreadable(file: Path, error: OSError) -> UserError:

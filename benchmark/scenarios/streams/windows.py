@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.text import load, windows
-from palimpsest.benchmark.data.formats.text_files import text_folder
+from palimpsest.benchmark.data.paths import path_of
 from palimpsest.benchmark.scenarios.streams.parts import Part, Samples
 
 
@@ -43,7 +43,7 @@ def load_windows(
     Raises:
         UserError: There is no such text, or it is too short.
     """
-    text = load(text_folder(name, root), words)
+    text = load(path_of(name, root), words)
 
     def split(stream: Tensor, told: str, count: int | None = None) -> Samples:
         every = windows(stream, columns, length, f"data set {name!r}, {told},")

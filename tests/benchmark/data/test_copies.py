@@ -180,3 +180,16 @@ def test_digits_have_no_copies(tmp_path):
     raw = read("digits", tmp_path)
     images = [image.tobytes() for part in (raw.train_x, raw.test_x) for image in part.numpy()]
     assert len(np.unique(images)) == len(images)
+
+
+def test_a_zip_file_is_listed_once_until_it_changes(parted, zip_of, monkeypatch):
+    archive, listed = zip_of(parted), []
+    members = listing.members
+    monkeypatch.setattr(listing, "members", lambda path: listed.append(path) or members(path))
+    for time in (0, 0, 1, 1):
+        os.utime(archive, (time, time))
+        assert len(list_images(archive).train) == 4
+    assert len(listed) == 2
+    os.utime(archive)  # just now: it may change again with the same time
+    assert list_images(archive) == list_images(archive)
+    assert len(listed) == 4
