@@ -231,7 +231,7 @@ class ArchitectureSearch(ScenarioSettings):
         """Make the scenario; the seed decides the weights, the batches and the architectures."""
         import torch
 
-        from palimpsest.benchmark.search.assembly import assemble_search
+        from palimpsest.benchmark.search.parts import assemble_search
 
         if self._columns is None:
             data = self.load_images(root, device)
@@ -239,9 +239,8 @@ class ArchitectureSearch(ScenarioSettings):
         else:
             from palimpsest.benchmark.scenarios.streams.windows import load_windows
 
-            of_all = (self.words, self.batch_size, self.length)
-            most = (self.samples, self.test_samples, self.validation_samples)
-            part, n_classes = load_windows(self.data, root, *of_all, *most, device)
+            sizes = (self.words, self.batch_size, self.length)
+            part, n_classes = load_windows(self.data, root, *sizes, self.amounts, device)
             shape = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))

@@ -9,7 +9,7 @@ import numpy as np
 from torch.nn import functional
 
 from palimpsest.benchmark.probes.base.probe import Probe, Subject, storable
-from palimpsest.benchmark.search.policy import Policy
+from palimpsest.benchmark.search.controller import Policy
 from palimpsest.benchmark.search.settings import Moment, Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.supernets.supernet import Architecture

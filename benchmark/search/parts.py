@@ -1,21 +1,49 @@
-"""The parts of a search that take part in its training."""
+"""The parts of a search: its scenario, and what a run needs to train and measure it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from palimpsest.benchmark.probes.base.probe import Subject
+from palimpsest.benchmark.scenarios.assembly import assemble
 from palimpsest.benchmark.scenarios.scenario import Scenario
+from palimpsest.benchmark.scenarios.streams.parts import Part, choose
+from palimpsest.benchmark.scenarios.streams.windows import first_windows
 from palimpsest.benchmark.search.batches import SearchOrder
-from palimpsest.benchmark.search.carrying import CarriedState
-from palimpsest.benchmark.search.decay import EpochDecay
+from palimpsest.benchmark.search.controller import Policy, Reward
 from palimpsest.benchmark.search.measuring import Measuring
-from palimpsest.benchmark.search.policy import Policy, Reward
+from palimpsest.benchmark.search.plugins import CarriedState, EpochDecay, Sampling
 from palimpsest.benchmark.search.samplers import Controlled
-from palimpsest.benchmark.search.sampling import Sampling
 from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.training.loss import TokenLoss
+
+
+def assemble_search(
+    search: Search, bank: SupernetBank, part: Part, measured_samples: int | None
+) -> Scenario:
+    """Make the scenario of a search: every slot is an experience, and all have the same data.
+
+    Args:
+        search: The search.
+        bank: Its slots.
+        part: The data.
+        measured_samples: How many of the validation split visits are measured on.
+    """
+    columns = search.columns
+    scenario = assemble(
+        bank,
+        [part] * search.slots,
+        range(search.slots),
+        steps=[search.batches] * search.slots,
+        curve_split="validation",
+        curve_samples=measured_samples,
+        chosen=choose if columns is None else partial(first_windows, columns=columns),
+    )
+    scenario = replace(scenario, schedule=search.schedule(), search=search)
+    return scenario if columns is None else replace(scenario, loss=TokenLoss())
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from palimpsest.benchmark.settings.named import named
 if TYPE_CHECKING:
     from palimpsest.benchmark.models.bank import ModelBank
     from palimpsest.benchmark.scenarios.scenario import Scenario
-    from palimpsest.benchmark.scenarios.streams.parts import DataSet, Part
+    from palimpsest.benchmark.scenarios.streams.parts import Amounts, DataSet, Part
 
 __all__ = [
     "Count",
@@ -344,7 +344,7 @@ class ScenarioSettings(Settings):
         """
         from palimpsest.benchmark.scenarios.loading import load_float_data_set
 
-        return load_float_data_set(name or self.data, root, *self._of_the_data(device))
+        return load_float_data_set(name or self.data, root, self.amounts, device, self.pixels)
 
     def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:
         """Return a data set as `load_data` does, with its images as bytes until they are used.
@@ -358,11 +358,14 @@ class ScenarioSettings(Settings):
         """
         from palimpsest.benchmark.scenarios.loading import load_data_set
 
-        return load_data_set(name or self.data, root, *self._of_the_data(device))
+        return load_data_set(name or self.data, root, self.amounts, device, self.pixels)
 
-    def _of_the_data(self, device: str) -> tuple[Any, ...]:
-        most = self.test_samples, self.validation_samples
-        return self.samples, self.validation, device, self.pixels, *most
+    @property
+    def amounts(self) -> Amounts:
+        """How many samples of each split are used."""
+        from palimpsest.benchmark.scenarios.streams.parts import Amounts
+
+        return Amounts(self.samples, self.validation, self.validation_samples, self.test_samples)
 
     def assemble(
         self,

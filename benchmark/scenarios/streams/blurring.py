@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 
@@ -44,7 +43,7 @@ def exchanged(parts: Sequence[Part], share: float, seed: int) -> list[Part]:
             pieces.append(_taken(parts[i - 1], orders[i - 1][given]))
         if ahead[i]:
             pieces.append(_taken(parts[i + 1], orders[i + 1][: back[i + 1]]))
-        found.append(replace(part, train=reduce(_together, pieces)))
+        found.append(part._replace(train=reduce(_together, pieces)))
     return found
 
 

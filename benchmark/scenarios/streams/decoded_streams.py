@@ -15,13 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.images import statistics
-from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels, subset
+from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels
 from palimpsest.benchmark.data.mapped import room_for
 from palimpsest.benchmark.data.sharing import shared
-from palimpsest.benchmark.data.splits import validation_split
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios.streams.avalanche_streams import quietly, streams, takes_seed
-from palimpsest.benchmark.scenarios.streams.parts import Part, Samples, choose
+from palimpsest.benchmark.scenarios.streams.parts import Amounts, Part, Samples
 
 _UNREADABLE = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, LookupError)
 
@@ -61,31 +60,9 @@ class DecodedStreams:
                 sizes[label] = max(sizes.get(label, 0), int(y.max()) + 1)
         return sizes
 
-    def parts(
-        self,
-        samples: int | None,
-        validation: float,
-        test_samples: int | None = None,
-        validation_samples: int | None = None,
-    ) -> list[Part]:
-        """Return the data of each experience.
-
-        Args:
-            samples: Training samples used of each, a fixed random choice; ``None`` for all.
-            validation: Share of these that is held out.
-            test_samples: Test samples used of each, likewise.
-            validation_samples: Held-out samples used of each, likewise.
-        """
-        found = []
-        for own, test in zip(self._pieces("train"), self._pieces("test"), strict=True):
-            x, y = choose(own, samples)
-            train, held_out = (
-                (subset(x, rows), y[rows])
-                for rows in (i.to(y.device) for i in validation_split(y, validation))
-            )
-            held_out = choose(held_out, validation_samples)
-            found.append(Part(train, held_out, choose(test, test_samples)))
-        return found
+    def parts(self, amounts: Amounts) -> list[Part]:
+        """Return the data of each experience, so many samples of each."""
+        return list(map(amounts.part, self._pieces("train"), self._pieces("test")))
 
     def _pieces(self, part: str) -> list[Samples]:
         sizes, start = (self.train, 0) if part == "train" else (self.test, sum(self.train))

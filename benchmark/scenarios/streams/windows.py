@@ -9,7 +9,7 @@ from torch import Tensor
 
 from palimpsest.benchmark.data.formats.text import load, windows
 from palimpsest.benchmark.data.paths import path_of
-from palimpsest.benchmark.scenarios.streams.parts import Part, Samples
+from palimpsest.benchmark.scenarios.streams.parts import Amounts, Part, Samples
 
 
 @lru_cache(maxsize=2)
@@ -19,9 +19,7 @@ def load_windows(
     words: int | None,
     columns: int,
     length: int,
-    samples: int | None,
-    test_samples: int | None,
-    validation_samples: int | None,
+    amounts: Amounts,
     device: str,
 ) -> tuple[Part, int]:
     """Load a text as windows, its splits as its files have them.
@@ -32,9 +30,7 @@ def load_windows(
         words: Size of the vocabulary; ``None``: all.
         columns: Of each split, that is windows of a batch.
         length: Words of a window.
-        samples: Windows to train on, the first ones; ``None``: all.
-        test_samples: Windows to test on, likewise.
-        validation_samples: Windows to validate on, likewise.
+        amounts: How many windows of each split are used, the first ones.
         device: Where they are to be, as torch spells it.
 
     Returns:
@@ -51,9 +47,9 @@ def load_windows(
         return x.to(device), y.to(device)
 
     part = Part(
-        split(text.train, "text to train on", samples),
-        split(text.valid, "text to validate on", validation_samples),
-        split(text.test, "text to test on", test_samples),
+        split(text.train, "text to train on", amounts.samples),
+        split(text.valid, "text to validate on", amounts.validation_samples),
+        split(text.test, "text to test on", amounts.test_samples),
     )
     return part, len(text.vocabulary)
 
