@@ -43,7 +43,7 @@ _GRAIN = 2 * 10**9
 
 
 @dataclass(frozen=True)
-class Use:
+class FolderUse:
     """What one of the folders takes.
 
     Attributes:
@@ -200,10 +200,10 @@ def make_room(size: int) -> bool:
     return False
 
 
-def uses() -> list[Use]:
+def uses() -> list[FolderUse]:
     """Return what there is in the cache; downloaded data sets are not counted."""
     return [
-        Use(path, len(files), sum(status.st_size for _, status in files))
+        FolderUse(path, len(files), sum(status.st_size for _, status in files))
         for path in (cache_folder() / name for name in _FOLDERS)
         for files in [list(_files(path))]
     ]

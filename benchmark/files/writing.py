@@ -22,7 +22,7 @@ _START = 2048
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """A kind of file, of which a command may replace earlier ones.
 
     Attributes:
@@ -67,10 +67,10 @@ class Output:
 
     path: Path
     content: bytes
-    kind: Kind | None
+    kind: FileKind | None
 
 
-def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> Path:
+def check_output(path: Path, kind: FileKind | None, inputs: Iterable[Path] = ()) -> Path:
     """Refuse a path where writing would destroy something.
 
     Args:
