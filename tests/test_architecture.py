@@ -27,7 +27,7 @@ LIGHT = {
     "runs": "failure job_progress record record_files record_shapes",
     "runs/checkpoints": "__init__ paths",
     "search/supernets": "__init__ settings space spaces",
-    "settings": "arguments defaults named text",
+    "settings": "arguments defaults text values",
     "store": "access active_runs archive connection database heartbeat integrity leases "
     "new_store schema store unsaved_runs writer",
     "suites": "avalanche catalogue file loading note resources spec strategy_checks suite "

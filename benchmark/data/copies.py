@@ -1,4 +1,4 @@
-"""Images that a data set has more than once, found by a hash of their pixels."""
+"""Finds images that a data set has more than once, by a hash of their pixels."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from palimpsest.benchmark.data.formats.decoding import PixelArray, decoded
 from palimpsest.benchmark.data.splits import held_out
 
 _VERSION = 2
-"""Of what is checked: what was found by another one is not taken."""
+"""The version of this check; results of another one are not used."""
 
 
 @dataclass(frozen=True)
 class Copies:
-    """How many images of a data set are there more than once.
+    """Counts of a data set's images.
 
     Attributes:
         images: All images.
-        test: Those to test on.
+        test: The test images.
         repeated: Images that are equal to an earlier one.
-        leaked: Test images that are also among the training images.
+        leaked: Test images that are also training images.
         contradictory: Different images that are in several classes.
     """
 
@@ -39,11 +39,7 @@ class Copies:
     contradictory: int
 
     def told(self, name: str) -> str | None:
-        """Return what a user should know about it before training; ``None`` if there is nothing.
-
-        Args:
-            name: Of the data set.
-        """
+        """Return a warning about the data set of a name; ``None`` if nothing is wrong."""
         parts = []
         if self.leaked:
             share = 100 * self.leaked / self.test
@@ -61,13 +57,10 @@ class Copies:
 def find_copies(path: Path) -> Copies:
     """Decode all images of a folder or a zip file, and compare them; once, until they change.
 
-    What was decoded is kept for whoever reads the images next.
-
-    Args:
-        path: The folder or the zip file.
+    The decoded images are kept for the next reader.
 
     Raises:
-        UserError: As for ``list_images`` and ``decoded``: also what would fail only when it trains.
+        UserError: As for ``list_images`` and ``decoded``: also what only training would find.
     """
     source = ImageSource.of(path)
     name = f"{_VERSION}-{source.moment}.json"

@@ -1,4 +1,4 @@
-"""The images in a folder or a zip file, found without decoding them and without torch."""
+"""Lists the images in a folder or a zip file, without decoding them and without torch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from palimpsest.benchmark.errors import UserError
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
 
-
 MOST_BYTES_OF_AN_IMAGE = 2**26
-"""Of a file; in a zip file, unpacked."""
+"""The limit of a file's size; in a zip file, of its unpacked size."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class ImageFile:
     Attributes:
         member: The path inside the folder or the zip file, with ``/`` on every system.
         label: The index of the image's class.
-        stamp: What changes when the image does: size and CRC, or size and modification time.
+        stamp: Text that changes when the image does: size and CRC, or size and time.
     """
 
     member: str
@@ -63,10 +62,10 @@ class Listing:
         return digest.hexdigest()[:16]
 
 
-# An image's path inside its source, split at "/", and its stamp. `parts` loses the leading folders
-# that carry no class while `member` keeps them.
 @dataclass(frozen=True)
 class _Found:
+    """An image's path inside its source, its folders from the class on, and its stamp."""
+
     member: str
     parts: tuple[str, ...]
     stamp: str
@@ -127,14 +126,14 @@ def _listed(path: Path) -> Listing:
 
 
 def changed(path: Path, listing: Listing) -> int:
-    """Return when a folder or a zip file was changed last, in nanoseconds.
+    """Return the time of the last change of a folder or a zip file, in nanoseconds.
 
     Args:
         path: The folder or the zip file.
         listing: Its images, as `list_images` has just found them.
 
     Raises:
-        UserError: It is not there any more.
+        UserError: It no longer exists.
     """
     if path.is_dir():
         return max(int(file.stamp.split(" ")[1]) for file in (*listing.train, *listing.test))
@@ -233,7 +232,7 @@ def _in_zip(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _annotated(path: Path, found: list[_Found]) -> list[_Found] | None:
-    """The images of ``val`` in the classes of Tiny ImageNet's text; ``None`` in other layouts."""
+    """Return the images of Tiny ImageNet's ``val``, with classes; ``None`` in other layouts."""
     if not is_annotated([file.parts for file in found]):
         return None
     val = [file for file in found if file.parts[:2] == ("val", "images")]

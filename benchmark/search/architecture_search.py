@@ -17,11 +17,11 @@ from palimpsest.benchmark.scenarios.settings.scenario import (
     Curve,
     ScenarioSettings,
 )
-from palimpsest.benchmark.scenarios.settings.values import Share
 from palimpsest.benchmark.search.architectures import alone, check_ranked, width_of
 from palimpsest.benchmark.search.samplers import Sampler, Uniform
 from palimpsest.benchmark.search.settings import Search, spread
 from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, SupernetChoice
+from palimpsest.benchmark.settings.values import Share
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.scenarios.settings.values import Count, Decay, Fraction, Rate, Settings
-from palimpsest.benchmark.settings.named import BY_NAME
+from palimpsest.benchmark.settings.values import BY_NAME, Count, Decay, Fraction, Rate, Settings
 
 
 class Uniform(Settings):

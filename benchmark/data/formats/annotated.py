@@ -1,4 +1,4 @@
-"""The layout of Tiny ImageNet: the classes of its ``val`` images are in a text file."""
+"""The layout of Tiny ImageNet: a text file has the classes of its ``val`` images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from palimpsest.benchmark.errors import UserError
 
 ANNOTATIONS = "val_annotations.txt"
 _MOST_BYTES = 2**24
-"""Of the text; that of Tiny ImageNet has 0.4 MB."""
+"""The limit of the text; that of Tiny ImageNet has 0.4 MB."""
 
 
 def is_annotated(parts: Sequence[tuple[str, ...]]) -> bool:
@@ -30,7 +30,7 @@ def classes_of_val(path: Path, folder: str) -> dict[str, str] | None:
 
     Args:
         path: A folder or a zip file.
-        folder: What ``val`` is called inside it, with the folders around it.
+        folder: The path of ``val`` inside it.
 
     Returns:
         ``None`` where there is no ``val_annotations.txt``.

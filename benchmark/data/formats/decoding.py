@@ -1,6 +1,6 @@
-"""One image after another of a folder or a zip file, decoded with Pillow; needs no torch.
+"""Decodes the images of a folder or a zip file one by one, with Pillow and without torch.
 
-A zip file is read where it is: nothing is extracted, and sizes are limited before anything is read.
+Nothing of a zip file is extracted, and sizes are limited before anything is read.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PixelArray = npt.NDArray[np.uint8]
 """Shape (H, W, 1) if the image is stored as 8-bit greyscale, else (H, W, 3)."""
 
 MOST_BYTES = 2**38
-"""Of all images of a data set, decoded: they are held in memory, or in a file that is mapped."""
+"""The limit of a data set's decoded images, which are in memory or in a mapped file."""
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "WEBP")
-"""Pillow's names of those that a listing takes; no others are tried, whatever a file is called."""
+"""Pillow's names of the formats that are tried, whatever a file is called."""
 
 _UNDECODABLE = (
     *UNREADABLE,

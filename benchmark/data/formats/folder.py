@@ -31,7 +31,7 @@ def read(path: Path) -> ImageData[Tensor]:
         The images, in the order of their paths.
 
     Raises:
-        UserError: If `list_images` refuses the source, an image cannot be decoded or has more than
+        UserError: `list_images` refuses the source, an image cannot be decoded or has more than
             8 bits per channel, or two images differ in size.
     """
     source = ImageSource.of(path)
@@ -45,14 +45,7 @@ def read(path: Path) -> ImageData[Tensor]:
 def stacked(source: ImageSource) -> tuple[Tensor, list[int]]:
     """Return all images, those to train on first, and the place of each image of the listing.
 
-    Args:
-        source: The folder or the zip file.
-
-    Returns:
-        uint8, shape (N, C, H, W), and N numbers.
-
-    Raises:
-        UserError: As `read`.
+    They are uint8, of shape (N, C, H, W). The errors are those of `read`.
     """
     files = (*source.listing.train, *source.listing.test)
     place = torch.cat(_parts(source.listing)).argsort().tolist()
@@ -70,7 +63,7 @@ def _labels(listing: Listing) -> Tensor:
 
 
 def _parts(listing: Listing) -> tuple[Tensor, Tensor]:
-    """The numbers of the images to train on and to test on."""
+    """Return the numbers of the images to train on and to test on."""
     if not listing.test:
         return train_test_split(_labels(listing))
     count = len(listing.train)

@@ -17,7 +17,7 @@ from palimpsest.benchmark.data.paths import FOLDER_PREFIX, path_of
 from palimpsest.benchmark.data.sharing import shared
 
 _IMAGES_AT_ONCE = 10_000
-"""That are counted: all of a large data set would not fit into memory."""
+"""Images that are counted together: all of a large data set would not fit into memory."""
 
 
 @cache
@@ -61,8 +61,8 @@ def _read(name: str, root: Path) -> ImageData[Tensor]:
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of each channel of images, shapes (1, C, 1, 1).
 
-    They come from integer sums over the histogram, so that they depend neither on the number of
-    threads nor on the order of additions.
+    They come from integer sums over the histogram. So they depend neither on the number of threads
+    nor on the order of additions.
 
     Args:
         x: The images, uint8, shape (N, C, H, W).

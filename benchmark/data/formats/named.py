@@ -1,4 +1,4 @@
-"""Reading and downloading the data sets that have a name."""
+"""Reads and downloads the data sets that have a name."""
 
 from __future__ import annotations
 
@@ -31,16 +31,11 @@ DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
     tarfile.TarError,
     zlib.error,
 )
-"""What `download` raises where there is no network, no space or a damaged archive."""
+"""The errors of `download` if there is no network or space, or an archive is damaged."""
 
 
 def download(name: str, root: Path) -> None:
-    """Download a data set with a progress bar, or unpack its archive if that is already there.
-
-    Args:
-        name: Of the set.
-        root: The folder to put it in, created if needed.
-    """
+    """Download a named data set to a folder, with a progress bar; or unpack its archive there."""
     known = SETS[name]
     with limited_silence():
         known.reader_class(root, download=True, **known.arguments)
@@ -48,10 +43,10 @@ def download(name: str, root: Path) -> None:
 
 @contextmanager
 def limited_silence() -> Iterator[None]:
-    """Give up a download inside the context if nothing comes for some seconds.
+    """Stop a download inside the context if no data arrive for some seconds.
 
-    torchvision and Avalanche set no limit of their own: behind a firewall that drops packets they
-    would wait for minutes.
+    torchvision and Avalanche have no limit: behind a firewall that drops packets they would wait
+    for minutes.
     """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SILENCE_LIMIT_SECONDS)
@@ -62,17 +57,10 @@ def limited_silence() -> Iterator[None]:
 
 
 def read(name: str, root: Path) -> ImageData[Tensor]:
-    """Read a data set that is on disk.
-
-    Args:
-        name: Of the set.
-        root: The folder that holds it.
-
-    Returns:
-        Its own training and test sets.
+    """Read a named data set from a folder, with its own training and test sets.
 
     Raises:
-        UserError: If the files are damaged.
+        UserError: The files are damaged.
     """
     known = SETS[name]
     files = known.files(root)
@@ -111,7 +99,7 @@ def _of_part(files: Sequence[str], part: str) -> str:
 
 
 def _changed(kind: Any, root: Path, files: Sequence[str]) -> list[str]:
-    """Return the files that are not those of the published checksums."""
+    """Return the files that do not have the published checksums."""
     from torchvision.datasets.utils import check_integrity
 
     known = dict([*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())])

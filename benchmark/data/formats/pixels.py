@@ -1,4 +1,4 @@
-"""Images that stay bytes in memory and become numbers a batch at a time."""
+"""Images that stay bytes in memory and become floats a batch at a time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _IMAGES_AT_ONCE = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Images as they are stored; what is indexed of them is normalised, as float32.
+    """Images as bytes; indexing returns them normalised, as float32.
 
-    It has what code needs that takes samples from a tensor (``len``, ``shape``, ``device``,
-    ``images[chosen]``), a quarter of a float tensor's size. Subsets share the stored images.
+    They can be read like a tensor (``len``, ``shape``, ``device``, ``images[chosen]``), and take a
+    quarter of the memory of floats. Subsets share the stored images.
 
     Attributes:
         stored: uint8, shape (M, C, H, W). Others may hold the same tensor: never write to it.

@@ -13,10 +13,10 @@ from palimpsest.benchmark.errors import UserError
 SPLITS = ("train", "valid", "test")
 
 _LAYOUTS = ("{}.txt", "ptb.{}.txt", "wiki.{}.tokens")
-"""What the files of a folder are called: all of them in one of these ways."""
+"""The names of a folder's files: all of them follow one of these."""
 
 CUT = 10
-"""A split that is missing is one line of so many."""
+"""A missing split takes one of so many lines."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,7 @@ class TextFiles:
         return tuple(split for split, file in own.items() if file is None)
 
     def told(self, name: str) -> str | None:
-        """Return what a user should know before training: how missing splits are made.
-
-        Args:
-            name: Of the data set.
-        """
+        """Return how missing splits of the data set of a name are made; ``None`` if none is."""
         if not self.missing:
             return None
         before = ", the tenth before it to validate on" if len(self.missing) > 1 else ""
@@ -63,8 +59,8 @@ class TextFiles:
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change with the name or content of any file.
 
-        Not with its time or place, so that runs on a text are found again on another machine. It
-        reads all files.
+        They do not change with its time or place, so that runs on a text are found again on another
+        machine. All files are read.
 
         Raises:
             UserError: A file cannot be read.
@@ -72,7 +68,7 @@ class TextFiles:
         return self._digest(_content)
 
     def stamp(self) -> str:
-        """Return likewise what changes with the name, size or time of any file, without reading it.
+        """Return such digits that change with the name, size or time of any file, unread.
 
         Raises:
             UserError: A file cannot be read.

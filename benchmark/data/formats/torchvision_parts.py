@@ -1,4 +1,4 @@
-"""Sets of torchvision whose classes differ from MNIST's and CIFAR's, made to look like those.
+"""Data sets of torchvision with the interface of its MNIST and CIFAR, where theirs differs.
 
 Each takes ``root``, ``train`` and ``download``, and has ``data``, ``targets`` and ``classes``.
 """

@@ -10,7 +10,7 @@ from palimpsest.benchmark.probes.base.probe import Probe, Subject
 from palimpsest.strategies.base.hooks import Samples
 
 POSTERIORS = "uncertainty"
-"""The probe that strategies with a posterior are asked without being named."""
+"""The probe that strategies with a posterior always have."""
 
 
 class _OfBlocksOnly(Probe):
@@ -25,7 +25,7 @@ def attach(names: Collection[str], subject: Subject, strategy: Any) -> dict[str,
     """Create probes, and add those that have something to measure to a strategy's plugins.
 
     Args:
-        names: Those that the suite asks for. That of posteriors is added where a strategy has one.
+        names: The probes of the suite. Strategies with a posterior have that of posteriors, too.
         subject: The run.
         strategy: The Avalanche strategy, complete except for these plugins.
     """

@@ -1,4 +1,4 @@
-"""What every probe is: a plugin that only looks, and what it knows about the run."""
+"""The base class of probes: a plugin that only looks, and its view of the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from palimpsest.strategies.penalty.regularizer import Regularizer
 
 @dataclass(frozen=True)
 class Subject:
-    """The run that probes look into. *Model i* is the one that learns experience i.
+    """The run that probes look into. *Model i* learns experience i.
 
     Attributes:
         scenario: Its experiences and the bank.
@@ -86,7 +86,7 @@ class Subject:
 
 
 class _Visitor:
-    """The part of an Avalanche plugin that shows a model while it is evaluated."""
+    """A plugin that shows a model while it is evaluated."""
 
     def __init__(self, see: Callable[[int, Any], None]) -> None:
         self._see = see
@@ -107,8 +107,8 @@ class Probe:
         subject: The run.
 
     Attributes:
-        of_blocks: It looks at models made of blocks, not into whole networks.
-        rows: What was measured, in flat rows of names and values.
+        of_blocks: Whether it needs models made of blocks, not whole networks.
+        rows: The measurements, in flat rows of names and values.
     """
 
     of_blocks: ClassVar[bool] = True
@@ -122,7 +122,7 @@ class Probe:
         return None
 
     def finish(self, strategy: Any) -> None:
-        """Measure what has to be measured after the last model; nothing by default."""
+        """Measure after the last model; nothing by default."""
 
     def result(self, strategy: Any) -> dict[str, Any]:
         """Return ``{"rows": [...]}`` or ``{"absent": reason}``, as the store keeps it."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from palimpsest.benchmark.scenarios.settings.values import CountFromZero, Settings
+from palimpsest.benchmark.settings.values import CountFromZero, Settings
 
 Range = Annotated[float, Field(ge=0, le=1)]
 

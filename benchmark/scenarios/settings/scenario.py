@@ -12,7 +12,7 @@ from palimpsest.benchmark.models.choice import Network
 from palimpsest.benchmark.scenarios.settings.augment import Augment
 from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, LearningRateSchedule
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Optimizer
-from palimpsest.benchmark.scenarios.settings.values import (
+from palimpsest.benchmark.settings.values import (
     Count,
     CountFromZero,
     Decay,
@@ -22,8 +22,8 @@ from palimpsest.benchmark.scenarios.settings.values import (
     Rate,
     Settings,
     Several,
+    named,
 )
-from palimpsest.benchmark.settings.named import named
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.models.bank import ModelBank

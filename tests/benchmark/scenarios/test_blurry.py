@@ -95,8 +95,3 @@ def test_a_head_for_each_experience_is_refused(family):
     with pytest.raises(ValidationError, match="blurry needs one head for all experiences"):
         family(incremental="task", blurry=0.1)
     assert family(incremental="task", blurry=0).blurry == 0
-
-
-def test_the_default_is_no_part_of_the_key():
-    assert "blurry" not in Split().model_dump(mode="json")
-    assert blurred(SETTINGS["split"], 0.1).model_dump(mode="json")["blurry"] == 0.1
