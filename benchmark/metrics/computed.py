@@ -15,10 +15,10 @@ from palimpsest.benchmark.metrics.metric import METRICS, Metric
 from palimpsest.strategies.base.facts import Role
 
 _REQUIRED = ("accuracy_matrix", "final_accuracy", "moments", "visits", "visits_perplexity")
-"""What a run has or has not, by the order in which its models are trained."""
+"""Parts that a run has or lacks, by the order in which its models are trained."""
 
 _ROUNDING = 1e-9
-"""How far outside its bounds a value may be by the rounding of a sum."""
+"""How far outside its bounds rounding may bring a value."""
 
 
 class MeasuredRun(Protocol):
@@ -40,11 +40,11 @@ class MeasuredRun(Protocol):
 class Computed(Mapping[str, float | None]):
     """The metrics of a run by name, each computed once, when it is first asked for.
 
-    Metrics that are not asked for cost nothing when thousands of runs are read, and a metric that
-    is added today exists for yesterday's runs.
+    So unused metrics cost nothing when thousands of runs are read, and a metric that is added today
+    exists for yesterday's runs.
 
     Args:
-        run: The run; a failed one has no value of any metric.
+        run: The run; a failed one has no values.
     """
 
     def __init__(self, run: MeasuredRun) -> None:
@@ -105,9 +105,9 @@ def compute(metric: Metric, run: MeasuredRun) -> float | None:
 
 
 def applies(metric: Metric, run: MeasuredRun) -> bool:
-    """Whether a run has what a metric is computed from, a reference aside.
+    """Whether a run has the parts that a metric is computed from, its reference not counted.
 
-    What models that are trained in turn measure, those that are trained by turns do not.
+    Models that are trained in turn have other parts than models that are trained by turns.
     """
     return all(getattr(run, need) for need in metric.needs if need in _REQUIRED)
 
@@ -118,7 +118,7 @@ def columns(
     """Return the metrics that a table of runs needs columns for.
 
     Args:
-        names: Those that it shows where it can.
+        names: The metrics that it should show.
         runs: Its runs; where none has finished, all ``names`` are returned.
         otherwise: Shown, too, where it applies to a run to which none of ``names`` does.
 

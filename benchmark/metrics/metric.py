@@ -17,8 +17,8 @@ class Bounds(NamedTuple):
     Attributes:
         low: The least.
         high: The greatest.
-        fraction: Whether it is a fraction. Seeds far from all others are found for fractions
-            only, since the gap is in percentage points.
+        fraction: Whether it is a fraction. Outliers among seeds are found for fractions only,
+            since the gap is in percentage points.
     """
 
     low: float
@@ -57,7 +57,7 @@ Need = Literal[
 ``palimpsest.benchmark.runs.record.Record``."""
 
 NEGLIGIBLE = 0.01
-"""A difference of fractions that does not matter, one point, unless a metric says otherwise."""
+"""The default for a difference of fractions that does not matter: one point."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -1,4 +1,4 @@
-"""The networks of our own that a suite can name, and their entries; importing this needs no torch."""
+"""The networks that have names of their own in a suite; importing this needs no torch."""
 
 from __future__ import annotations
 

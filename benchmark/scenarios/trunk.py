@@ -1,4 +1,4 @@
-"""The classic task sequence: one trunk that every model shares, with a head each or one for all."""
+"""Models that share one trunk, with a head each or one for all."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def trunk_bank(
     """Build a bank in which all models share everything but their heads.
 
     Args:
-        settings: Network kind, width and activation.
+        settings: The network, its width and activation.
         hidden_layers: Depth of the trunk, of mlp and cnn.
-        base: For the shape of the images.
-        head_sizes: Classes of each model's head; with one entry there is only one model.
+        base: Has the shape of the images.
+        head_sizes: Classes of each model's head; one entry is one model.
         seed: The run's seed, for the initial weights.
 
     Raises:

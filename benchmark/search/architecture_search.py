@@ -1,4 +1,4 @@
-"""The training of a supernet whose architectures are visited in turn, and its ground truth."""
+"""The family of architecture searches: a supernet is trained, one architecture after another."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class ArchitectureSearch(ScenarioSettings):
     }
 
     def of_first_model(self) -> dict[str, Any]:
-        """Return the settings that decide the warm-start: how long it is, not how it is counted."""
+        """Return the settings that decide the warm-start: its length in steps, not in epochs."""
         return super().of_first_model() | {"steps": self.warm_start * self.visits * self.batches}
 
     @model_validator(mode="before")
@@ -136,7 +136,7 @@ class ArchitectureSearch(ScenarioSettings):
 
     @model_validator(mode="after")
     def _settings_of_its_network(self) -> Self:
-        """The network is the supernet, and shared is a word of this family."""
+        """Allow all: the network is the supernet, and ``shared`` means something else here."""
         return self
 
     @model_validator(mode="after")
@@ -147,7 +147,7 @@ class ArchitectureSearch(ScenarioSettings):
 
     @property
     def meaningless(self) -> Sequence[str]:
-        """Those of other scenarios, of the other data, and of the other training."""
+        """Settings of other scenarios, of the other kind of data, and of the other training."""
         training = _NOT_OF_SHARED_WEIGHTS if self.shared else _OF_SHARED_WEIGHTS
         return (*_NOT_OF_SEARCHES, *training, *(_OF_IMAGES if self.has_words else _OF_TEXT))
 
@@ -213,7 +213,7 @@ class ArchitectureSearch(ScenarioSettings):
 
     @property
     def needs_a_look(self) -> bool:
-        """Whether the space fits the sampler shows in the supernet."""
+        """Always: only the supernet shows whether its space fits the sampler."""
         return True
 
     def make_supernet(self, input_shape: tuple[int, int, int] | None, n_classes: int) -> Supernet:

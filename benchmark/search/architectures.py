@@ -1,4 +1,4 @@
-"""Which architectures of a space are trained: together in a step, and each alone."""
+"""Chooses the architectures of a space that are trained together in a step, or each alone."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from palimpsest.benchmark.search.supernets.supernet import Architecture, Space
 
 MOST_RANKED = 10_000
-"""Architectures of a space that are all ranked, or all trained alone, without being asked for."""
+"""The most architectures that are all ranked, or all trained alone, by default."""
 
 
 def width_of(sampler: Sampler, space: Space) -> int:
-    """Return how many architectures are trained in a step.
+    """Return the number of architectures that are trained in a step.
 
     Raises:
         UserError: The sampler is fair, and decisions have different numbers of options.
@@ -31,14 +31,10 @@ def width_of(sampler: Sampler, space: Space) -> int:
 
 
 def alone(space: Space, asked: tuple[Architecture, ...] | None) -> list[Architecture]:
-    """Return which architectures are trained alone.
-
-    Args:
-        space: All that there are.
-        asked: The setting ``architectures``.
+    """Return the architectures of a space that are trained alone: those asked for, or all.
 
     Raises:
-        UserError: One is none of the space, or given twice; or the space is too large.
+        UserError: One is not in the space, or is given twice; or the space is too large.
     """
     if asked is None:
         if space.size > MOST_RANKED:

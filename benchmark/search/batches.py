@@ -1,4 +1,4 @@
-"""The batches of a search: one sequence of them, of which every visit takes the next ones."""
+"""The batches of a search: one sequence, of which every visit takes the next ones."""
 
 from __future__ import annotations
 
@@ -70,12 +70,7 @@ class Consecutive(Batches):
 
 @dataclass(frozen=True)
 class SearchOrder:
-    """Gives each training of a search its batches.
-
-    Attributes:
-        search: The search.
-        seed: The run's.
-    """
+    """Gives each training of a search its batches, by the run's seed."""
 
     search: Search
     seed: int

@@ -16,7 +16,7 @@ from palimpsest.benchmark.search.supernets.supernet import Architecture
 from palimpsest.strategies.base.network import evaluation_mode
 
 _RANGE = 0.1
-"""Weights begin between minus and plus this; the biases of the outputs are zero."""
+"""Initial weights are between minus and plus this; the biases of the outputs are zero."""
 
 
 class Controller(nn.Module):
@@ -61,11 +61,11 @@ class Controller(nn.Module):
     def forward(
         self, choices: Tensor | None, count: int, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Take the decisions of some architectures, or say how likely given ones are.
+        """Draw some architectures, or return the probabilities of given ones.
 
         Args:
             choices: The options taken, int64 (count, decisions); ``None``: they are drawn.
-            count: How many architectures.
+            count: The number of architectures.
             generator: Draws them.
 
         Returns:
@@ -129,7 +129,7 @@ class Reward:
 
 
 class Policy:
-    """Draws architectures, and learns from their rewards.
+    """Draws architectures with a controller, which learns from their rewards.
 
     With the rewards R of n architectures a, the decisions' entropies H and the moving mean reward
     b, a step of Adam follows the gradient of ``-1/n sum_a (R(a) - b) log p(a) - w/n sum_a H(a)``;
@@ -141,14 +141,12 @@ class Policy:
     et al., Efficient neural architecture search via parameter sharing, ICML 2018.
 
     Args:
-        options: How many options each decision has.
+        options: The number of options of each decision.
         settings: Of the controller.
-        reward: Of an architecture on a batch of validation data.
-        seed: The run's.
+        reward: The reward of an architecture on a batch of validation data.
+        seed: The run's seed.
 
     Attributes:
-        settings: The same.
-        controller: Who draws.
         rewards: The mean reward of each step so far.
     """
 
@@ -174,14 +172,14 @@ class Policy:
         self.rewards: list[float] = []
 
     def draw(self, count: int) -> list[Architecture]:
-        """Return so many architectures, drawn by the controller."""
+        """Draw some architectures."""
         with torch.no_grad():
             chosen, _, _ = self.controller(None, count, self._generator)
         return _architectures(chosen)
 
     @torch.no_grad()
     def probability(self, architecture: Architecture) -> float:
-        """Return how likely the controller is to draw an architecture."""
+        """Return the probability that the controller draws an architecture."""
         _, log_p, _ = self.controller(torch.tensor([architecture]), 1)
         return float(log_p.double().sum().exp())
 

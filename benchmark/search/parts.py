@@ -30,7 +30,7 @@ def assemble_search(
         search: The search.
         bank: Its slots.
         part: The data.
-        measured_samples: How many of the validation split visits are measured on.
+        measured_samples: The number of validation samples that visits are measured on.
     """
     columns = search.columns
     scenario = assemble(
@@ -48,12 +48,12 @@ def assemble_search(
 
 @dataclass(frozen=True)
 class SearchParts:
-    """What a run needs whose scenario is a search.
+    """The parts of a run whose scenario is a search.
 
     Attributes:
         order: Gives each training its batches.
-        plugins: That take part in its training.
-        policy: Who draws the architectures; ``None``: chance does.
+        plugins: Take part in its training.
+        policy: Draws the architectures; ``None``: they are random.
     """
 
     order: SearchOrder
@@ -62,12 +62,7 @@ class SearchParts:
 
     @classmethod
     def of(cls, scenario: Scenario, seed: int) -> SearchParts | None:
-        """Return the parts for a scenario; ``None`` if it is no search.
-
-        Args:
-            scenario: The scenario.
-            seed: The run's.
-        """
+        """Return the parts for a scenario and a run's seed; ``None`` if it is not a search."""
         search, bank = scenario.search, scenario.model
         if not isinstance(search, Search):
             return None
@@ -84,7 +79,7 @@ class SearchParts:
         return cls(SearchOrder(search, seed), plugins, policy)
 
     def measuring(self, subject: Subject) -> Measuring:
-        """Return what measures it."""
+        """Return the probe of the search."""
         return Measuring(subject, self.order.search, self.policy)
 
 

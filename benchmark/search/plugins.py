@@ -16,18 +16,15 @@ from palimpsest.benchmark.search.supernets.supernet import Architecture, Space
 
 
 class Sampling(SupervisedPlugin):
-    """Draws the architectures of each epoch, and lets the slots stand for them, visit by visit.
+    """Draws the architectures of each epoch, and gives them to the slots, visit by visit.
 
-    Epochs have seeds of their own, so that what is drawn depends on nothing else.
+    Each epoch has its own seed, so that its architectures depend on nothing else.
 
     Args:
         search: The search.
         bank: Its slots.
-        seed: The run's.
-        policy: Draws in place of chance, and learns after each epoch; ``None`` if nobody does.
-
-    Attributes:
-        policy: The same.
+        seed: The run's seed.
+        policy: Draws the architectures, and learns after each epoch; ``None``: they are random.
     """
 
     def __init__(
@@ -43,7 +40,7 @@ class Sampling(SupervisedPlugin):
         self._built = list(bank.architectures)
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Draw, if an epoch begins, and give the slots of the visit their architectures."""
+        """Draw, if an epoch begins, and give the visit's slots their architectures."""
         search = self._search
         if not search.shared:
             return
@@ -58,7 +55,7 @@ class Sampling(SupervisedPlugin):
             self._stand_for(search.slot_of(moment.visit), self._drawn[moment.visit])
 
     def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """In a warm-start: go on to the next architecture."""
+        """In a warm-start, go on to the next architecture."""
         if self._warm:
             self._stand_for(0, self._drawn[strategy.step_clock.step])
 
@@ -68,7 +65,7 @@ class Sampling(SupervisedPlugin):
             strategy.loss = strategy.loss * self._search.width
 
     def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Leave the slots as a run finds them that takes a warm-start over."""
+        """Reset the slots, as in runs that reuse a warm-start."""
         if self._warm:
             self._bank.architectures[:] = self._built
 
@@ -97,26 +94,24 @@ class Sampling(SupervisedPlugin):
 def fair(space: Space, generator: np.random.Generator) -> list[Architecture]:
     """Return architectures that have every option of every decision once.
 
-    Args:
-        space: Its decisions have as many options each.
-        generator: Draws an order of the options of each decision.
+    All decisions of the space have the same number of options.
     """
     orders = [generator.permutation(count).tolist() for count in space.options]
     return [tuple(taken) for taken in zip(*orders, strict=True)]
 
 
 class CarriedState(SupervisedPlugin):
-    """Begins every training batch with the state in which the one before it ended.
+    """Begins every training batch with the state at the end of the one before.
 
-    Also from visit to visit, that is from architecture to architecture, as the text goes on. The
-    state is zero where the text begins anew, and after a warm-start. An evaluation has a state of
-    its own, which begins at zero with every architecture; any other pass through the network begins
-    at zero, too.
+    It does so from visit to visit, too, that is from architecture to architecture, as the text goes
+    on. The state is zero at the beginning of the text, and after a warm-start. An evaluation has a
+    state of its own, which begins at zero for every architecture; any other pass through the
+    network begins at zero, too.
 
     Args:
         search: The search.
         bank: Its slots, of recurrent supernets.
-        batches: Of a pass over the training text.
+        batches: The batches of a pass over the training text.
     """
 
     def __init__(self, search: Search, bank: SupernetBank, batches: int) -> None:
@@ -128,18 +123,18 @@ class CarriedState(SupervisedPlugin):
         self._evaluated: Tensor | None = None
 
     def before_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Hand the state over."""
+        """Set the state."""
         clock = strategy.step_clock
         if (self._search.first_batch_of(clock.training) + clock.step) % self._batches == 0:
             self._trained = None
         self._begin(strategy, self._trained)
 
     def after_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Take the state back."""
+        """Keep the state."""
         self._trained = self._end(strategy)
 
     def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Leave nothing of a warm-start that a run does not have that takes it over."""
+        """Forget the state of a warm-start: runs that reuse a warm-start do not have it."""
         if self._search.moment_of(strategy.step_clock.training).epoch is None:
             self._trained = None
 
@@ -148,11 +143,11 @@ class CarriedState(SupervisedPlugin):
         self._evaluated = None
 
     def before_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Hand the evaluation's own state over."""
+        """Set the evaluation's own state."""
         self._begin(strategy, self._evaluated)
 
     def after_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Take it back."""
+        """Keep it."""
         self._evaluated = self._end(strategy)
 
     def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -173,11 +168,7 @@ class CarriedState(SupervisedPlugin):
 
 
 class EpochDecay(SupervisedPlugin):
-    """Lowers the learning rate while a visit trains, and restores it.
-
-    Args:
-        search: Says how far.
-    """
+    """Lowers the learning rate of a search's later epochs while a visit trains."""
 
     def __init__(self, search: Search) -> None:
         super().__init__()
@@ -185,7 +176,7 @@ class EpochDecay(SupervisedPlugin):
         self._full: list[Any] = []
 
     def before_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Lower it, of whichever optimizer trains."""
+        """Lower it."""
         share = self._search.rate_of(strategy.step_clock.training)
         self._full = [group["lr"] for group in strategy.optimizer.param_groups]
         for group in strategy.optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""Who draws the architectures of a search; importing this needs no torch."""
+"""The samplers of a search, which draw its architectures; importing this needs no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many models in a row, each taking its layers at random from a common pool."""
+"""A sequence of models, each with layers drawn at random from a common pool."""
 
 from __future__ import annotations
 

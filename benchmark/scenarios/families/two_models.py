@@ -1,4 +1,4 @@
-"""The weight-plasticity paper's experiment: B is trained after A and shares its first layers."""
+"""The weight-plasticity paper's experiment: B trains after A and shares its first layers."""
 
 from __future__ import annotations
 

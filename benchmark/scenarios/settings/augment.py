@@ -1,4 +1,4 @@
-"""The settings of augmentation: how the images that models train on are changed at random."""
+"""The settings of augmentation: random changes of the images that models train on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What permuted and rotated have in common: one data set, changed for each experience."""
+"""The base of permuted and rotated: one data set, changed for each experience."""
 
 from __future__ import annotations
 

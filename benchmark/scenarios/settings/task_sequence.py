@@ -1,4 +1,4 @@
-"""What the families of classic task sequences share: a trunk, and perhaps blurry boundaries."""
+"""The base of the families of classic task sequences: one trunk, perhaps blurry boundaries."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TaskSequence(ScenarioSettings):
             raise UserError(f"{_ONE_HEAD}; remove blurry")
 
     def blurred(self, parts: Sequence[Part], labels: Sequence[int], seed: int) -> Sequence[Part]:
-        """Return the data of each experience with the exchange made, for ``build`` to use.
+        """Return the data of each experience after the exchange; for ``build``.
 
         Args:
             parts: The data of each experience.

@@ -1,4 +1,4 @@
-"""Training samples that neighbouring experiences exchange."""
+"""Exchanges training samples between neighbouring experiences."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def exchanged(parts: Sequence[Part], share: float, seed: int) -> list[Part]:
 
 
 def _order(size: int, seed: int, experience: int) -> Tensor:
-    """A random order of an experience's samples: first those that go back, then those ahead."""
+    """Return a random order of an experience's samples: first those that go back, then ahead."""
     generator = torch.Generator().manual_seed(derive(seed, "boundaries", experience))
     return torch.randperm(size, generator=generator)
 

@@ -1,4 +1,4 @@
-"""The samples of Avalanche's streams, decoded one by one, once, into tensors."""
+"""Decodes the samples of Avalanche's streams once, into tensors."""
 
 from __future__ import annotations
 

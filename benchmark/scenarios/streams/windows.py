@@ -1,4 +1,4 @@
-"""Text as the samples of a scenario: windows of columns, in the order in which they go on."""
+"""Text as the samples of a scenario: windows in columns, each continuing the one before."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def load_windows(
     """Load a text as windows, its splits as its files have them.
 
     Args:
-        name: Of the data set, ``text:PATH``.
+        name: The data set, ``text:PATH``.
         root: The folder that holds the data sets.
         words: Size of the vocabulary; ``None``: all.
-        columns: Of each split, that is windows of a batch.
+        columns: Of each split: the windows of a batch.
         length: Words of a window.
         amounts: How many windows of each split are used, the first ones.
         device: Where they are to be, as torch spells it.

@@ -1,4 +1,4 @@
-"""The small convolutional supernet: one cell, in which every edge is one of four operations."""
+"""The small convolutional supernet: one cell, whose edges are each one of four operations."""
 
 from __future__ import annotations
 

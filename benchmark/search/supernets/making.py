@@ -1,4 +1,4 @@
-"""From the settings of a supernet to the supernet."""
+"""Makes a supernet from its settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def make(
     """Return a supernet, initialised from torch's generator.
 
     Args:
-        choice: Which one.
+        choice: Its settings.
         input_shape: Channels, height and width of the images; ``None`` if the data are text.
         n_classes: Classes, or words of the vocabulary.
 

@@ -1,4 +1,4 @@
-"""ENAS's micro search space: a stack of cells that all have the same two drawings."""
+"""ENAS's micro search space: a stack of cells of two kinds, each with one structure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Place:
 
     Attributes:
         reduces: Whether it is a reduction cell.
-        strides: Of what comes from its two inputs.
+        strides: Of the operations on its two inputs.
         sources: Channels of its two inputs.
         filters: Channels of its nodes.
     """

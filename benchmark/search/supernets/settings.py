@@ -19,7 +19,7 @@ from palimpsest.benchmark.settings.values import BY_NAME, Fraction, Settings
 
 Normalisation = Literal["batch", "layer", "none"]
 _MOST_WEIGHTS = 10**9
-"""Of a supernet: 4 GB, and the same again for gradients and whatever an optimizer keeps."""
+"""The limit of a supernet: 4 GB, and as much for gradients and the optimizer's state."""
 
 
 def _numbered(options: Sequence[str]) -> str:
@@ -54,7 +54,7 @@ class ConvolutionalCell(Settings):
 
 
 class Dropout(Settings):
-    """What share is dropped while a recurrent supernet trains; what is left is scaled up."""
+    """The shares that are dropped while a recurrent supernet trains; the rest is scaled up."""
 
     embedding: Fraction = Field(0.1, description="Of the words of the vocabulary.")
     input: Fraction = Field(

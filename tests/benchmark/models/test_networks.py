@@ -586,7 +586,6 @@ def test_mistakes_of_a_suite_have_their_line():
 def test_a_name_alone_is_stored_as_such_and_defaults_are_not():
     dump = Split(network={"name": "mlp"}).model_dump(mode="json")
     assert dump["network"] == "mlp"
-    assert "shared" not in TwoModels().model_dump(mode="json")
     long = network("frozen").model_dump(mode="json")
     assert long == TINY | {"batch_norm": "frozen"}
     assert Network.model_validate(json.loads(json.dumps(long))) == network("frozen")
