@@ -8,8 +8,7 @@ import torch
 
 from palimpsest.benchmark.models import networks
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.models.blocks import head, hidden_blocks
-from palimpsest.benchmark.models.initial import draw_weights
+from palimpsest.benchmark.models.blocks import draw_weights, head, hidden_blocks
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.scenarios.streams.parts import DataSet

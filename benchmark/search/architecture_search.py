@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from palimpsest.benchmark.data.paths import TEXT_PREFIX
+from palimpsest.benchmark.errors import UserError, quoted
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.scenario import (
     OF_PLAIN,
@@ -17,7 +18,6 @@ from palimpsest.benchmark.scenarios.settings.scenario import (
     Curve,
     ScenarioSettings,
 )
-from palimpsest.benchmark.search.architectures import alone, check_ranked, width_of
 from palimpsest.benchmark.search.samplers import Sampler, Uniform
 from palimpsest.benchmark.search.settings import Search, spread
 from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, SupernetChoice
@@ -25,7 +25,10 @@ from palimpsest.benchmark.settings.values import Share
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario
-    from palimpsest.benchmark.search.supernets.supernet import Supernet
+    from palimpsest.benchmark.search.supernets.supernet import Architecture, Space, Supernet
+
+_MOST_RANKED = 10_000
+"""The most architectures that are all ranked, or all trained alone, by default."""
 
 _ONE_BATCH = ("single_path", "fair")
 """Samplers that draw anew for every batch."""
@@ -263,12 +266,12 @@ class ArchitectureSearch(ScenarioSettings):
         space = supernet.space
         if not self.shared:
             assert self.steps is not None
-            trained = alone(space, self.architectures)
+            trained = _alone(space, self.architectures)
             search = self._plan(1, len(trained), self.steps, 1, tuple(range(len(trained))))
             return search, SupernetBank([deepcopy(supernet) for _ in trained], trained)
         assert self.epochs is not None
-        check_ranked(space, self.ranked)
-        width = width_of(self.sampler, space)
+        _check_ranked(space, self.ranked)
+        width = _width_of(self.sampler, space)
         measured = spread(self.measured, self.visits)
         search = self._plan(self.epochs, self.visits, self.batches, width, measured)
         generator = np.random.default_rng(derive(seed, "scenario"))
@@ -292,4 +295,44 @@ class ArchitectureSearch(ScenarioSettings):
             decay=self.learning_rate_decay,
             decay_after=self.decay_after,
             cut=self.cut_after_warm_start,
+        )
+
+
+def _width_of(sampler: Sampler, space: Space) -> int:
+    """Return the number of architectures that are trained in a step."""
+    if sampler.name != "fair":
+        return 1
+    if len(set(space.options)) > 1:
+        raise UserError(
+            "sampler: fair trains every option of every decision in each step, and needs as "
+            f"many options of each; this space has {', '.join(map(str, space.options))}"
+        )
+    return space.options[0]
+
+
+def _alone(space: Space, asked: tuple[Architecture, ...] | None) -> list[Architecture]:
+    """Return the architectures of a space that are trained alone: those asked for, or all."""
+    if asked is None:
+        if space.size > _MOST_RANKED:
+            raise UserError(
+                f"shared: false would train {space.size:,} architectures, each alone; say "
+                "which, by architectures"
+            )
+        return list(space.all())
+    for number, each in enumerate(asked):
+        try:
+            space.check(each)
+        except ValueError as error:
+            raise UserError(f"architectures: {error}") from None
+        if each in asked[:number]:
+            raise UserError(f"architectures: {quoted(list(each))} is given twice")
+    return list(asked)
+
+
+def _check_ranked(space: Space, ranked: int | None) -> None:
+    """Refuse to rank a large space by default."""
+    if ranked is None and space.size > _MOST_RANKED:
+        raise UserError(
+            f"ranked: the space has {space.size:,} architectures; say how many of them are to "
+            "be ranked at the end, or 0"
         )

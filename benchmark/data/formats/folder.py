@@ -10,7 +10,7 @@ from torch import Tensor
 
 from palimpsest.benchmark.data.contents import ImageSource
 from palimpsest.benchmark.data.formats.decoding import decoded
-from palimpsest.benchmark.data.formats.image_data import ImageData
+from palimpsest.benchmark.data.formats.pixels import ImageData
 from palimpsest.benchmark.data.kept import keep_images, kept_images
 from palimpsest.benchmark.data.listing import ImageFile, Listing
 from palimpsest.benchmark.data.mapped import room_for

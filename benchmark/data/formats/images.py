@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from palimpsest.benchmark.data.catalog import require
-from palimpsest.benchmark.data.formats.image_data import ImageData
-from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.data.formats.pixels import ImageData, Pixels
 from palimpsest.benchmark.data.paths import FOLDER_PREFIX, path_of
 from palimpsest.benchmark.data.sharing import shared
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from palimpsest.benchmark.data.formats.image_data import ImageData
+from palimpsest.benchmark.data.formats.pixels import ImageData
 from palimpsest.benchmark.data.named_set import NamedSet
 from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.errors import UserError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -136,6 +136,41 @@ class Pixels:
         if self.rows is not None:
             return self.rows
         return torch.arange(len(self.stored), device=self.device)
+
+
+Images = TypeVar("Images", Tensor, Pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData(Generic[Images]):
+    """A data set: its images as bytes, and with `Pixels`, how they are normalised.
+
+    Others may hold the same tensors: never write to them.
+
+    Attributes:
+        train_x: Images to train on, uint8, shape (N, C, H, W).
+        train_y: Their classes, int64, shape (N,).
+        test_x: Images to test on, (M, C, H, W).
+        test_y: Their classes, int64, shape (M,).
+        classes: The names of the classes; label i is ``classes[i]``.
+    """
+
+    train_x: Images
+    train_y: Tensor
+    test_x: Images
+    test_y: Tensor
+    classes: tuple[str, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of one image."""
+        channels, height, width = self.train_x.shape[1:]
+        return channels, height, width
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
 
 
 Inputs = Tensor | Pixels
