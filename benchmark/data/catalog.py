@@ -66,11 +66,7 @@ def canonical(name: str, root: Path) -> str:
     """Return one name for all ways to write the path of a data set, for keys.
 
     The path is relative to ``root``, or else to the working directory, where the data set is inside
-    one of them.
-
-    Args:
-        name: As `check_name` accepts it; a name from `SETS` stays as it is.
-        root: The folder that holds the data sets.
+    one of them. A name from `SETS` stays as it is.
 
     Raises:
         UserError: There is no such path.
@@ -89,12 +85,7 @@ def canonical(name: str, root: Path) -> str:
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known about a data set before it is loaded.
-
-    Attributes:
-        input_shape: Channels, height and width; ``None`` where an image would have to be opened.
-        n_classes: How many classes it has.
-    """
+    """The shape and classes of a data set, before it is loaded; a folder's shape is ``None``."""
 
     input_shape: tuple[int, int, int] | None
     n_classes: int
@@ -102,10 +93,6 @@ class Outline:
 
 def outline(name: str, root: Path) -> Outline:
     """Return a data set's image shape and number of classes without loading it.
-
-    Args:
-        name: The data set of images, as `check_name` accepts it.
-        root: The folder that holds the data sets.
 
     Raises:
         UserError: If the name is wrong, or the folder is missing or has no images to learn from.
@@ -118,10 +105,6 @@ def outline(name: str, root: Path) -> Outline:
 
 def require(name: str, root: Path) -> None:
     """Make sure that a data set is on disk, downloading it where that is possible.
-
-    Args:
-        name: The data set, as `check_name` accepts it.
-        root: The folder that holds the data sets.
 
     Raises:
         UserError: If the name is wrong, or the data cannot be found or downloaded; one sentence
@@ -154,10 +137,6 @@ def fingerprint(name: str, root: Path) -> str:
 
     No image is decoded. A folder is walked each time, and read the first time: call this once per
     data set, not per run.
-
-    Args:
-        name: The data set, as `check_name` accepts it.
-        root: The folder that holds the data sets.
 
     Returns:
         For `SETS`, which never change, the name. For ``text:PATH`` a hash of the names and contents

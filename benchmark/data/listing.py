@@ -128,10 +128,6 @@ def _listed(path: Path) -> Listing:
 def changed(path: Path, listing: Listing) -> int:
     """Return the time of the last change of a folder or a zip file, in nanoseconds.
 
-    Args:
-        path: The folder or the zip file.
-        listing: Its images, as `list_images` has just found them.
-
     Raises:
         UserError: It no longer exists.
     """

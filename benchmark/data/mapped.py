@@ -31,9 +31,6 @@ def room_for(shape: Sequence[int]) -> Tensor:
     A large one is a file, in the folder that processes share or else in that for temporary files.
     The file has no name, and is gone when nothing uses the tensor any more.
 
-    Args:
-        shape: The shape of all images, (N, C, H, W).
-
     Raises:
         NoRoomError: There is no room for the file.
     """

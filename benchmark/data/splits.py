@@ -46,9 +46,6 @@ def held_out(
 def train_test_split(y: Tensor) -> tuple[Tensor, Tensor]:
     """Set a fifth of each class apart for testing, where a source has no test set of its own.
 
-    Args:
-        y: The classes, shape (N,).
-
     Returns:
         The indices (train, test), as `validation_split` returns them.
     """
@@ -57,10 +54,6 @@ def train_test_split(y: Tensor) -> tuple[Tensor, Tensor]:
 
 def validation_split(y: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
     """Set a validation set apart from a training set, as `held_out` chooses it.
-
-    Args:
-        y: The classes, shape (N,).
-        fraction: The share of each class that goes to the validation set, in [0, 1).
 
     Returns:
         The indices (train, validation), int64, each sorted; together they are 0 .. N - 1.

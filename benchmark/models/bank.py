@@ -80,10 +80,6 @@ class ModelBank(MultiTaskModule):
         They run one after another where a subclass runs them in another way, or a block changes its
         input in place.
 
-        Args:
-            x: Inputs.
-            task_labels: Of the models.
-
         Returns:
             The outputs of ``forward_single_task`` for each model.
         """

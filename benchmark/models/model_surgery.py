@@ -16,10 +16,6 @@ def exchanged(module: nn.Module, others: Mapping[nn.Module, nn.Module]) -> nn.Mo
 
     Modules that contain none of these are the same objects in both. Modules that contain one are
     copied, with the same parameters and buffers.
-
-    Args:
-        module: The module, which is not changed.
-        others: The replacement of each of these descendants.
     """
     return _exchanged(module, dict(others))
 

@@ -142,11 +142,6 @@ class _Made:
 def trunk(choice: Network, input_shape: Shape, head_sizes: Sequence[int]) -> NetworkBank:
     """Return models that share everything but their heads, initialised from torch's generator.
 
-    Args:
-        choice: Which network.
-        input_shape: Channels, height and width of the images.
-        head_sizes: Classes of each model.
-
     Raises:
         UserError: The network does not fit.
     """

@@ -45,10 +45,6 @@ def checked(
 ) -> tuple[str, ...]:
     """Return the probes that a suite names, each once, in the order of ``PROBES``.
 
-    Args:
-        names: Of probes.
-        error: Makes an error with the line of the suite.
-
     Raises:
         UserError: With the line of an unknown name, and the nearest known one.
     """

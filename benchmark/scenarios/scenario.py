@@ -16,11 +16,7 @@ OfOutputs = Callable[[Tensor, Tensor], Tensor]
 
 
 def right_class(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return where the class with the largest logit is the target's.
-
-    Args:
-        outputs: Logits (N, ..., classes).
-        targets: Classes (N, ...).
+    """Return where the largest of logits (N, ..., classes) is that of the target (N, ...).
 
     Returns:
         Booleans of the targets' shape; an accuracy counts all of them, such as each token of a

@@ -83,11 +83,7 @@ class Schedule:
 
 
 def in_turn(steps: Sequence[int]) -> Schedule:
-    """Return the schedule that trains each model once and then evaluates all of them.
-
-    Args:
-        steps: Of each model.
-    """
+    """Return the schedule that trains each model once and then evaluates all of them."""
     everyone = tuple(range(len(steps)))
     return Schedule("in turn", tuple(Visit((i,), n, everyone) for i, n in enumerate(steps)), True)
 

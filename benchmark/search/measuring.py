@@ -24,11 +24,6 @@ class Measuring(Probe):
 
     Visits are measured on a fixed part of the validation split, before, right after, and at the end
     of the epoch; the ranking is on the whole validation split and the test set. It changes nothing.
-
-    Args:
-        subject: The run.
-        search: The search.
-        policy: Draws the architectures; ``None``: they are random.
     """
 
     def __init__(self, subject: Subject, search: Search, policy: Policy | None) -> None:

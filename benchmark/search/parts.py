@@ -24,14 +24,7 @@ from palimpsest.benchmark.training.loss import TokenLoss
 def assemble_search(
     search: Search, bank: SupernetBank, part: Part, measured_samples: int | None
 ) -> Scenario:
-    """Make the scenario of a search: every slot is an experience, and all have the same data.
-
-    Args:
-        search: The search.
-        bank: Its slots.
-        part: The data.
-        measured_samples: The number of validation samples that visits are measured on.
-    """
+    """Make the scenario of a search: every slot is an experience, and all have the same data."""
     columns = search.columns
     scenario = assemble(
         bank,

@@ -18,13 +18,8 @@ from palimpsest.benchmark.search.supernets.supernet import Architecture, Space
 class Sampling(SupervisedPlugin):
     """Draws the architectures of each epoch, and gives them to the slots, visit by visit.
 
-    Each epoch has its own seed, so that its architectures depend on nothing else.
-
-    Args:
-        search: The search.
-        bank: Its slots.
-        seed: The run's seed.
-        policy: Draws the architectures, and learns after each epoch; ``None``: they are random.
+    Each epoch has its own seed, so that its architectures depend on nothing else. With a policy,
+    they are drawn by it, and it learns after each epoch.
     """
 
     def __init__(
@@ -107,11 +102,6 @@ class CarriedState(SupervisedPlugin):
     on. The state is zero at the beginning of the text, and after a warm-start. An evaluation has a
     state of its own, which begins at zero for every architecture; any other pass through the
     network begins at zero, too.
-
-    Args:
-        search: The search.
-        bank: Its slots, of recurrent supernets.
-        batches: The batches of a pass over the training text.
     """
 
     def __init__(self, search: Search, bank: SupernetBank, batches: int) -> None:

@@ -15,11 +15,7 @@ _MOST_BYTES = 2**24
 
 
 def is_annotated(parts: Sequence[tuple[str, ...]]) -> bool:
-    """Whether images are laid out as in Tiny ImageNet.
-
-    Args:
-        parts: The path of each image, split at ``/``, without folders around everything.
-    """
+    """Whether images are laid out as in Tiny ImageNet."""
     tops = {part[0] for part in parts}
     inside = {part[1] for part in parts if part[0] == "val" and len(part) == 3}
     return {"train", "val"} <= tops and inside == {"images"}

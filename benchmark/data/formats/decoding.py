@@ -37,10 +37,6 @@ _UNDECODABLE = (
 def decoded(path: Path, files: Sequence[ImageFile]) -> Iterator[PixelArray]:
     """Decode images one by one.
 
-    Args:
-        path: The folder or the zip file.
-        files: The images, as ``list_images`` found them.
-
     Raises:
         UserError: An image cannot be decoded, has more than 8 bits per channel or another size than
             the first, or all together are too large.

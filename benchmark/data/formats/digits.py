@@ -13,10 +13,6 @@ from palimpsest.benchmark.data.splits import train_test_split
 class Digits:
     """The digits, pixels from 0 to 16, a fixed fifth of each class set apart for testing.
 
-    Args:
-        root: Not used: they come with a package.
-        train: Whether to read the training set or the test set.
-
     Attributes:
         data: Pixels, uint8, shape (N, 8, 8).
         targets: Their classes, int64, shape (N,).

@@ -24,9 +24,6 @@ def read(path: Path) -> ImageData[Tensor]:
     for testing. The images are greyscale, with one channel, if every one of them is stored as 8-bit
     greyscale, and RGB otherwise.
 
-    Args:
-        path: The folder or the zip file, laid out as `list_images` expects it.
-
     Returns:
         The images, in the order of their paths.
 

@@ -28,10 +28,6 @@ def load_pixels(name: str, root: Path) -> ImageData[Pixels]:
     them. What is indexed of the images is normalised: each channel has mean 0 and standard
     deviation 1 over all training images.
 
-    Args:
-        name: The data set: one of ``sets.SETS``, or ``folder:PATH``.
-        root: The folder that holds the data sets.
-
     Raises:
         UserError: The name is wrong, or the data are missing, damaged or unusable.
     """

@@ -85,11 +85,7 @@ class Pixels:
         return replace(self, mean=mean, std=std)
 
     def subset(self, chosen: Tensor) -> Self:
-        """Return some of the images, without copying them.
-
-        Args:
-            chosen: Their indices, or a mask over all (N,).
-        """
+        """Return some of the images, without copying them."""
         if chosen.dtype == torch.bool:
             chosen = chosen.nonzero()[:, 0]
         rows = chosen if self.rows is None else self.rows[chosen]
@@ -184,10 +180,5 @@ def joined(one: Inputs, other: Inputs) -> Inputs:
 
 
 def subset(inputs: Inputs, chosen: Tensor) -> Inputs:
-    """Return some samples, as the same kind.
-
-    Args:
-        inputs: All of them.
-        chosen: Indices, or a mask.
-    """
+    """Return some samples, as the same kind."""
     return inputs.subset(chosen) if isinstance(inputs, Pixels) else inputs[chosen]

@@ -34,9 +34,6 @@ def members(path: Path) -> list[zipfile.ZipInfo]:
     Python does not notice a directory with a damaged length, and leaves members out. So they are
     counted, and compared with the number at the end of the file.
 
-    Args:
-        path: A file.
-
     Raises:
         One of ``UNREADABLE``: It is no zip file, or its directory is damaged.
     """

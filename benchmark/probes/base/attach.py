@@ -24,10 +24,7 @@ class _OfBlocksOnly(Probe):
 def attach(names: Collection[str], subject: Subject, strategy: Any) -> dict[str, Probe]:
     """Create probes, and add those that have something to measure to a strategy's plugins.
 
-    Args:
-        names: The probes of the suite. Strategies with a posterior have that of posteriors, too.
-        subject: The run.
-        strategy: The Avalanche strategy, complete except for these plugins.
+    Strategies with a posterior have its probe, whether or not it is named.
     """
     whole = not subject.scenario.model.of_blocks
     probes: dict[str, Probe] = {

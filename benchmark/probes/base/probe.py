@@ -62,12 +62,8 @@ class Subject:
         """Show models as they are evaluated: in evaluation mode, without gradients.
 
         Some strategies keep separate weights for a model and load them while it is evaluated.
-        Therefore each model is shown in the middle of an evaluation of one sample.
-
-        Args:
-            strategy: The Avalanche strategy.
-            models: Which models.
-            see: Called with the model's number and the bank.
+        Therefore each model is shown in the middle of an evaluation of one sample: ``see`` is called
+        with its number and the bank.
         """
         visitor = _Visitor(see)
         strategy.plugins.append(visitor)
@@ -102,9 +98,6 @@ class Probe:
     It comes last among the Avalanche strategy's plugins and may implement ``before_training_exp``
     and ``after_training_exp``, which are called when all other plugins have prepared or finished a
     model's training. It draws no random numbers while models train.
-
-    Args:
-        subject: The run.
 
     Attributes:
         of_blocks: Whether it needs models made of blocks, not whole networks.

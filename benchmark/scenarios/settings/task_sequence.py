@@ -49,9 +49,6 @@ class TaskSequence(ScenarioSettings):
     def check_labels(self, labels: Sequence[int]) -> None:
         """Refuse blurry boundaries where the experiences have several task labels.
 
-        Args:
-            labels: Theirs.
-
         Raises:
             UserError: They have different labels.
         """
@@ -60,11 +57,6 @@ class TaskSequence(ScenarioSettings):
 
     def blurred(self, parts: Sequence[Part], labels: Sequence[int], seed: int) -> Sequence[Part]:
         """Return the data of each experience after the exchange; for ``build``.
-
-        Args:
-            parts: The data of each experience.
-            labels: Their task labels.
-            seed: The run's seed.
 
         Raises:
             UserError: As for `check_labels`.

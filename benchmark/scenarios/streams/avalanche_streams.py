@@ -54,9 +54,6 @@ class Streams:
 def parameters(name: str) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a benchmark.
 
-    Args:
-        name: A function of ``avalanche.benchmarks.classic``.
-
     Raises:
         SettingError: There is no such benchmark, or it gives no labelled samples.
     """

@@ -81,13 +81,6 @@ def load(
 ) -> DecodedStreams:
     """Decode a benchmark of Avalanche, once per process, or once for all that share memory.
 
-    Args:
-        name: Of the benchmark.
-        arguments: As the suite gives them.
-        seed: The benchmark's, if it has one and the arguments do not give it.
-        folder: Where it looks for its files.
-        device: Where the samples are to be, as torch spells it.
-
     Raises:
         UserError: As for ``streams``; or samples that cannot be decoded, that are no images of one
             size, or whose labels are no classes.
@@ -154,9 +147,6 @@ class _Store:
     """Samples in one tensor: bytes as long as they are images, else numbers.
 
     A byte b stands for the number b / 255, as torchvision's ``ToTensor`` has it.
-
-    Args:
-        count: How many there will be.
     """
 
     def __init__(self, count: int) -> None:
@@ -185,11 +175,7 @@ class _Store:
         self._done += 1
 
     def tensors(self, trained: int) -> dict[str, Tensor]:
-        """Return the samples and, of bytes, what they are normalised with.
-
-        Args:
-            trained: How many of the first ones are trained on.
-        """
+        """Return the samples and, of bytes, what they are normalised with."""
         assert self._stored is not None
         if self._stored.dtype != torch.uint8:
             return {"x": self._stored}

@@ -24,11 +24,7 @@ class Part(NamedTuple):
     test: Samples
 
     def map_inputs(self, function: Callable[[Tensor], Tensor]) -> Part:
-        """Return the same data with every split's inputs transformed, as float tensors.
-
-        Args:
-            function: Of all inputs of a split, normalised.
-        """
+        """Return the same data with every split's inputs transformed, as float tensors."""
         return Part(*((function(x[:]), y) for x, y in self))
 
     def move_pixels(self, function: Callable[[Tensor], Tensor]) -> Part:

@@ -36,12 +36,7 @@ def changed(base: DataSet, change: str, seed: int, model: int, degrees: float) -
 
 
 def padded(base: DataSet, padding: int) -> DataSet:
-    """Return a data set whose images have black around them; bytes stay bytes.
-
-    Args:
-        base: The data set.
-        padding: On each side, in pixels.
-    """
+    """Return a data set whose images have black around them; bytes stay bytes."""
     if padding == 0:
         return base
     channels, height, width = base.input_shape
@@ -102,13 +97,7 @@ def rotate(x: Tensor, degrees: float) -> Tensor:
 
 
 def moves_pixels(degrees: float, height: int, width: int) -> bool:
-    """Whether `rotate` moves pixels exactly, and computes no new ones.
-
-    Args:
-        degrees: The angle.
-        height: Of the images.
-        width: Of the images.
-    """
+    """Whether `rotate` moves pixels exactly, and computes no new ones."""
     quarters, rest = divmod(degrees, 90)
     return rest == 0 and (height == width or quarters % 2 == 0)
 

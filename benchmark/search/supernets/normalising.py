@@ -48,9 +48,6 @@ class BatchNormEachStep(nn.Module):
 
     ``(o - mean) / sqrt(var + 1e-5) * weight + bias``, with mean and biased variance over N of each
     step and unit.
-
-    Args:
-        size: H.
     """
 
     def __init__(self, size: int) -> None:

@@ -54,10 +54,6 @@ class RecurrentSupernet(Supernet):
     whose state is that of the leaves and who normalise nothing; Benyahia et al., Overcoming
     multi-model forgetting, ICML 2019, whose code has the last node's and batch normalisation.
 
-    Args:
-        settings: Of its size, its state and its dropout.
-        words: Of the vocabulary.
-
     Attributes:
         begin: The state to begin with (N, hidden); with another N, or ``None``, zeros are.
         end: The state after the last forward pass (N, hidden), detached; ``None`` before one.

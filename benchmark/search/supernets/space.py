@@ -22,9 +22,6 @@ class Space(ABC):
 
     Different architectures may be the same function, such as those of ``micro_cell`` that exchange
     the two inputs of a node; each of them counts.
-
-    Args:
-        options: The number of options of each decision.
     """
 
     def __init__(self, options: Sequence[int]) -> None:
