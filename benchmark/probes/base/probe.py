@@ -62,7 +62,7 @@ class Subject:
         """Show models as they are evaluated: in evaluation mode, without gradients.
 
         Some strategies keep separate weights for a model and load them while it is evaluated.
-        Therefore each model is shown in the middle of an evaluation of one sample: ``see`` is called
+        So each model is shown in the middle of an evaluation of one sample: ``see`` is called
         with its number and the bank.
         """
         visitor = _Visitor(see)
