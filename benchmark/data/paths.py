@@ -19,7 +19,7 @@ _EXPECTED = {
     FOLDER_PREFIX: ("a folder or a zip file", "a folder or of a zip file of class folders"),
     TEXT_PREFIX: ("a folder", EXPECTED_TEXT),
 }
-"""What is looked for, and what it is the path of, for messages."""
+"""For messages: the thing that is looked for, and the long form of it."""
 
 
 def prefix_of(name: str) -> str:

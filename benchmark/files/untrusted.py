@@ -13,7 +13,7 @@ from typing import IO, Any, NoReturn
 from palimpsest.benchmark.errors import quoted
 
 MOST_LEVELS = 50
-"""Of nested lists and objects; our own files have about ten."""
+"""The limit of nested lists and objects; our own files have about ten."""
 
 _LARGE = re.compile(r"[eE]\+?0*[1-9]\d\d|\d{300}")
 """Numbers that may be too large for a float; checking every number would take twice the time."""

@@ -17,7 +17,7 @@ MOST_VALUES = 50_000
 MOST_LEVELS = 50
 MOST_DIGITS = 100
 MOST_CHARACTERS = 200
-"""Of a name."""
+"""The limit of a name."""
 
 _NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _SCALARS = (ValueError, KeyError, AttributeError, TypeError, OverflowError)
@@ -45,7 +45,7 @@ class Loader(yaml.SafeLoader):
         self._values = 0
         self._levels = 0
         self._sizes: dict[int, tuple[int, int]] = {}
-        """Of each finished node: how many values and levels it stands for."""
+        """The values and levels that each finished node stands for."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Return the next node, unless a limit is passed."""

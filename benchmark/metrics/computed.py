@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class MeasuredRun(Protocol):
-    """What a metric reads of a run, besides its ``needs``: a ``benchmark.runs.record.Record``."""
+    """A run as metrics read it, besides their ``needs``: a ``benchmark.runs.record.Record``."""
 
     @property
     def key(self) -> str:

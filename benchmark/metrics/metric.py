@@ -1,4 +1,4 @@
-"""What a metric is, and all of them by name."""
+"""The class of metrics, and all metrics by name."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Bounds(NamedTuple):
 
     @property
     def of_difference(self) -> Bounds:
-        """Those of the difference of two numbers with these bounds."""
+        """The bounds of the difference of two numbers with these bounds."""
         return Bounds(self.low - self.high, self.high - self.low, self.fraction)
 
 
 ACCURACY = Bounds(0.0, 1.0)
 CHANGE = Bounds(-1.0, 1.0)
-"""Of the difference of two accuracies."""
+"""The bounds of the difference of two accuracies."""
 UNBOUNDED = Bounds(-math.inf, math.inf)
-"""Of a fraction without bounds, such as the share of forgetting removed (there may be a gain)."""
+"""For a fraction without bounds, such as the share of forgetting removed (there may be a gain)."""
 
 REFERENCES: tuple[Role, ...] = tuple(role for role in get_args(Role) if role != "contender")
 """The roles of strategies that others are compared with."""

@@ -28,7 +28,7 @@ Rows = Sequence[Row]
 Period = Literal["all", "early", "late"]
 
 BEST = 5
-"""Of so many architectures, those with the lowest error after their visit."""
+"""The number of architectures with the lowest error after their visit that are the best."""
 
 
 _WPL = "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, figure 4"
@@ -79,37 +79,37 @@ def _visits(
     "visit"
 )
 def visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
-    """What an architecture loses until the end of the epoch: ``mean(e2 - e1)``."""
+    """The loss of an architecture until the end of the epoch: ``mean(e2 - e1)``."""
     return _mean_of_epochs(rows, period, "visit_forgetting")
 
 
 @_visits("the same over the first half of the epochs")
 def early_visit_forgetting(rows: Rows) -> float | None:
-    """The same over the first half of the epochs, without the middle one."""
+    """``visit_forgetting`` over the first half of the epochs, without the middle one."""
     return visit_forgetting(rows, "early")
 
 
 @_visits("the same over the second half of the epochs")
 def late_visit_forgetting(rows: Rows) -> float | None:
-    """The same over the second half of the epochs, without the middle one."""
+    """``visit_forgetting`` over the second half of the epochs, without the middle one."""
     return visit_forgetting(rows, "late")
 
 
 @_visits("the same of the five architectures of each epoch that were best after their visit")
 def best_visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
-    """The same of the five architectures with the lowest ``e1`` of each epoch."""
+    """``visit_forgetting`` of the five architectures with the lowest ``e1`` of each epoch."""
     return _mean_of_epochs(rows, period, "best_visit_forgetting")
 
 
 @_visits("the same of the architecture of each epoch that forgot most")
 def largest_visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
-    """The same of the architecture that loses most in each epoch: ``max(e2 - e1)``."""
+    """The largest loss of an architecture in each epoch: ``max(e2 - e1)``."""
     return _mean_of_epochs(rows, period, "largest_visit_forgetting")
 
 
 @_visits("of a search: by how much a visit lowers the error of its own architecture", "higher")
 def visit_gain(rows: Rows, period: Period = "all") -> float | None:
-    """What an architecture gains by its own visit: ``mean(e0 - e1)``."""
+    """The gain of an architecture by its own visit: ``mean(e0 - e1)``."""
     return _mean_of_epochs(rows, period, "visit_gain")
 
 
@@ -158,7 +158,7 @@ MEASURES: Mapping[str, Callable[[Rows], float]] = {
     "visit_gain": lambda epoch: _mean(row["before"] - row["after"] for row in epoch),
     "visited_error": lambda epoch: _mean(row["end"] for row in epoch),
 }
-"""What is measured of the visits of one epoch, by the name of its metric."""
+"""The measures of the visits of one epoch, by the names of their metrics."""
 
 
 def _mean_of_epochs(rows: Rows, period: Period, measure: str) -> float | None:

@@ -20,7 +20,7 @@ from palimpsest.benchmark.training.template import EVALUATION_BATCH
 from palimpsest.strategies.base.hooks import Samples
 
 DRAWS = 32
-"""How many draws of weights are averaged over."""
+"""The number of draws of weights that are averaged."""
 
 BINS = 15
 """Bins of the calibration error, as in the paper."""

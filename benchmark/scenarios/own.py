@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Content:
-    """What building a scenario has shown.
+    """The result of building a scenario.
 
     Attributes:
         digest: A hash of the data of all its experiences; ``None`` if building failed.

@@ -16,7 +16,7 @@ class Uniform(Settings):
 
 
 class SinglePath(Settings):
-    """The same, with a new architecture for every batch.
+    """Every architecture with the same probability, a new one for every batch.
 
     Source: Guo et al., Single path one-shot neural architecture search with uniform sampling, ECCV
     2020.

@@ -1,4 +1,4 @@
-"""Which settings are at their defaults; importing this needs no torch."""
+"""Finds the settings that are at their defaults; importing this needs no torch."""
 
 from __future__ import annotations
 

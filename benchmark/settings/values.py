@@ -1,4 +1,4 @@
-"""What all settings have in common, and the types of their values."""
+"""The base class of all settings, and the types of their values."""
 
 from __future__ import annotations
 

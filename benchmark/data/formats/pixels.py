@@ -43,17 +43,17 @@ class Pixels:
 
     @property
     def shape(self) -> torch.Size:
-        """Of all images, (N, C, H, W)."""
+        """The shape of all images, (N, C, H, W)."""
         return torch.Size((len(self), *self.stored.shape[1:]))
 
     @property
     def ndim(self) -> int:
-        """Dimensions of all images: 4."""
+        """The number of dimensions of all images: 4."""
         return self.stored.ndim
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """The device that they are on."""
         return self.stored.device
 
     def size(self, dimension: int) -> int:
@@ -61,7 +61,7 @@ class Pixels:
         return self.shape[dimension]
 
     def bytes_of(self, index: Tensor | slice | int) -> Tensor:
-        """Return images as they are stored, uint8."""
+        """Return images as bytes, uint8."""
         chosen = index if self.rows is None else self.rows[index]
         if isinstance(chosen, Tensor) and chosen.ndim == 1 and chosen.dtype == torch.int64:
             return self.stored.index_select(0, chosen)  # much faster than [chosen], for bytes

@@ -20,10 +20,10 @@ from palimpsest.benchmark.search.supernets.spaces import (
 from palimpsest.benchmark.search.supernets.supernet import Supernet
 
 LARGEST_NORM = 25.0
-"""Of a state; a longer one is scaled down to it."""
+"""The largest norm of a state; a longer one is scaled down to it."""
 
 INITIAL = 0.025
-"""All weights are drawn between minus this and this at first."""
+"""Initial weights are between minus and plus this."""
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
