@@ -18,8 +18,8 @@ from palimpsest.benchmark.scenarios.settings.scenario import (
     Curve,
     ScenarioSettings,
 )
+from palimpsest.benchmark.search.plan import SearchPlan, spread
 from palimpsest.benchmark.search.samplers import Sampler, Uniform
-from palimpsest.benchmark.search.settings import Search, spread
 from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, SupernetChoice
 from palimpsest.benchmark.settings.values import Share
 
@@ -255,7 +255,7 @@ class ArchitectureSearch(ScenarioSettings):
     def _columns(self) -> int | None:
         return self.batch_size if self.data.startswith(TEXT_PREFIX) else None
 
-    def _search(self, supernet: Supernet, seed: int) -> tuple[Search, Any]:
+    def _search(self, supernet: Supernet, seed: int) -> tuple[SearchPlan, Any]:
         """Return the plan of the search, and the bank of its slots."""
         from copy import deepcopy
 
@@ -280,8 +280,8 @@ class ArchitectureSearch(ScenarioSettings):
 
     def _plan(
         self, epochs: int, visits: int, batches: int, width: int, measured: tuple[int, ...]
-    ) -> Search:
-        return Search(
+    ) -> SearchPlan:
+        return SearchPlan(
             sampler=self.sampler,
             epochs=epochs,
             visits=visits,

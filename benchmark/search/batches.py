@@ -11,7 +11,7 @@ from torch import Tensor
 
 from palimpsest.benchmark.data.formats.pixels import Inputs
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.search.settings import Search
+from palimpsest.benchmark.search.plan import SearchPlan
 from palimpsest.benchmark.training.template import Batches
 
 
@@ -72,7 +72,7 @@ class Consecutive(Batches):
 class SearchOrder:
     """Gives each training of a search its batches, by the run's seed."""
 
-    search: Search
+    search: SearchPlan
     seed: int
 
     def __call__(

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from palimpsest.benchmark.probes.base.probe import Probe, Subject, storable
 from palimpsest.benchmark.search.controller import Policy
-from palimpsest.benchmark.search.settings import Moment, Search
+from palimpsest.benchmark.search.plan import Moment, SearchPlan
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.supernets.supernet import Architecture
 from palimpsest.benchmark.training.evaluation import LOADER, evaluate
@@ -26,7 +26,7 @@ class Measuring(Probe):
     of the epoch; the ranking is on the whole validation split and the test set. It changes nothing.
     """
 
-    def __init__(self, subject: Subject, search: Search, policy: Policy | None) -> None:
+    def __init__(self, subject: Subject, search: SearchPlan, policy: Policy | None) -> None:
         super().__init__(subject)
         self._search = search
         self._policy = policy

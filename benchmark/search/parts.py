@@ -14,15 +14,15 @@ from palimpsest.benchmark.scenarios.streams.windows import first_windows
 from palimpsest.benchmark.search.batches import SearchOrder
 from palimpsest.benchmark.search.controller import Policy, Reward
 from palimpsest.benchmark.search.measuring import Measuring
+from palimpsest.benchmark.search.plan import SearchPlan
 from palimpsest.benchmark.search.plugins import CarriedState, EpochDecay, Sampling
 from palimpsest.benchmark.search.samplers import Controlled
-from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.training.loss import TokenLoss
 
 
 def assemble_search(
-    search: Search, bank: SupernetBank, part: Part, measured_samples: int | None
+    search: SearchPlan, bank: SupernetBank, part: Part, measured_samples: int | None
 ) -> Scenario:
     """Make the scenario of a search: every slot is an experience, and all have the same data."""
     columns = search.columns
@@ -57,7 +57,7 @@ class SearchParts:
     def of(cls, scenario: Scenario, seed: int) -> SearchParts | None:
         """Return the parts for a scenario and a run's seed; ``None`` if it is not a search."""
         search, bank = scenario.search, scenario.model
-        if not isinstance(search, Search):
+        if not isinstance(search, SearchPlan):
             return None
         assert isinstance(bank, SupernetBank)
         policy = None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.search.controller import Policy
-from palimpsest.benchmark.search.settings import Search
+from palimpsest.benchmark.search.plan import SearchPlan
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.supernets.supernet import Architecture, Space
 
@@ -23,7 +23,7 @@ class Sampling(SupervisedPlugin):
     """
 
     def __init__(
-        self, search: Search, bank: SupernetBank, seed: int, policy: Policy | None = None
+        self, search: SearchPlan, bank: SupernetBank, seed: int, policy: Policy | None = None
     ) -> None:
         super().__init__()
         self._search = search
@@ -104,7 +104,7 @@ class CarriedState(SupervisedPlugin):
     network begins at zero, too.
     """
 
-    def __init__(self, search: Search, bank: SupernetBank, batches: int) -> None:
+    def __init__(self, search: SearchPlan, bank: SupernetBank, batches: int) -> None:
         super().__init__()
         self._search = search
         self._bank = bank
@@ -160,7 +160,7 @@ class CarriedState(SupervisedPlugin):
 class EpochDecay(SupervisedPlugin):
     """Lowers the learning rate of a search's later epochs while a visit trains."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: SearchPlan) -> None:
         super().__init__()
         self._search = search
         self._full: list[Any] = []

@@ -28,7 +28,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchPlan:
     """The plan of a search, from the settings of its family.
 
     A training of the run is a visit: of one architecture, or of several whose gradients are summed
