@@ -24,7 +24,7 @@ class Part(NamedTuple):
     test: Samples
 
     def map_inputs(self, function: Callable[[Tensor], Tensor]) -> Part:
-        """Return the same data with every split's inputs transformed, as float tensors."""
+        """Return the same data with a function of each split's normalised inputs, as floats."""
         return Part(*((function(x[:]), y) for x, y in self))
 
     def move_pixels(self, function: Callable[[Tensor], Tensor]) -> Part:
