@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import palimpsest.strategies
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.strategies.base.catalogue import STRATEGIES, methods_in
 from palimpsest.strategies.base.settings import StrategySettings
 
@@ -27,7 +28,7 @@ LIGHT = {
     "runs": "failure job_progress record record_files record_shapes",
     "runs/checkpoints": "__init__ paths",
     "search/supernets": "__init__ settings space spaces",
-    "settings": "arguments defaults named text",
+    "settings": "arguments defaults text values",
     "store": "access active_runs archive connection database heartbeat integrity leases "
     "new_store schema store unsaved_runs writer",
     "suites": "avalanche catalogue file loading note resources spec strategy_checks suite "
@@ -100,6 +101,12 @@ def test_a_file_in_strategies_is_a_method_with_its_name(name):
     assert found.facts.name == name
     assert issubclass(found.Settings, StrategySettings)
     assert getattr(palimpsest.strategies, found.__name__) is STRATEGIES[name] is found
+
+
+def test_a_file_in_families_is_a_family_with_its_name():
+    found = {path.stem for path in files("benchmark/scenarios/families")} - {"__init__"}
+    assert {*FAMILIES} == found | {"architecture_search"}
+    assert all(family.__module__.endswith(f".{name}") for name, family in FAMILIES.items())
 
 
 def rooms_of(path):

@@ -1,7 +1,6 @@
 """Data sets as tensors in memory: images and text.
 
-``sets`` has a file for each data set with a name, ``catalog`` the root folder and what must be on
-disk, without importing torch;
-``images`` loads a data set, ``text`` a text; ``splits`` and ``transforms`` derive data from them;
-``sharing`` lets processes hold the same data once.
+``sets/`` has a file for each data set with a name, ``catalog.py`` finds and checks data sets
+without importing torch, ``formats/`` reads them: ``images.py`` a data set, ``text.py`` a text.
+With ``sharing.py`` processes hold the same data once.
 """

@@ -1,7 +1,7 @@
-"""What is kept between commands, in the user's cache: notes, and decoded images.
+"""The user's cache: notes and decoded images that are kept between commands.
 
-Whatever cannot be read, or is not this user's, is made anew; where nothing can be written, nothing
-is kept. Needs no torch.
+A file that cannot be read, or is another user's, is made anew. Where nothing can be written,
+nothing is kept. Importing this needs no torch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from platformdirs import user_cache_path
 from palimpsest.benchmark.errors import UserError
 
 LIMIT = "PALIMPSEST_CACHE_GB"
-"""The environment variable that says how many GB of decoded images are kept; 0 for none."""
+"""The environment variable with the GB of decoded images to keep; 0 for none."""
 
 CONTENTS, INSPECTED, DECODED = "contents", "inspected", "decoded"
-"""What there is: of what content folders are, what was found in data sets, and decoded images."""
+"""The folders for hashes of image folders, for results of checks, and for decoded images."""
 
 STRATEGIES = "strategies"
-"""And what listings say of strategies."""
+"""The folder for the catalogue of strategies."""
 
 _FOLDERS = (CONTENTS, INSPECTED, DECODED, STRATEGIES)
 _DEFAULT_LIMIT = 10.0
@@ -36,21 +36,15 @@ _MOST_BYTES_OF_A_NOTE = 2**20
 _RIGHT = "right"
 _TEMPORARY = ".tmp"
 _SECONDS_OF_A_WRITER = 24 * 3600
-"""After which a file that was begun is of a process that has ended."""
+"""Older unfinished files belong to processes that have ended."""
 
 _GRAIN = 2 * 10**9
-"""Nanoseconds that a file system may round times to: what is younger may change unnoticed."""
+"""Nanoseconds that a file system may round times to: a younger file may change unnoticed."""
 
 
 @dataclass(frozen=True)
-class Use:
-    """What one of the folders takes.
-
-    Attributes:
-        folder: Which.
-        files: How many files it has.
-        size: Their bytes.
-    """
+class FolderUse:
+    """One of the folders, with the number of its files and their bytes."""
 
     folder: Path
     files: int
@@ -58,15 +52,15 @@ class Use:
 
 
 def cache_folder() -> Path:
-    """Return the folder that holds everything; it need not exist."""
+    """Return the folder of the cache; it need not exist."""
     return user_cache_path("palimpsest")
 
 
 def limit() -> int:
-    """Return how many bytes of decoded images are kept.
+    """Return the most bytes of decoded images that are kept.
 
     Raises:
-        UserError: The environment variable is no number of GB.
+        UserError: The environment variable is not a number of GB.
     """
     given = os.environ.get(LIMIT, "").strip()
     try:
@@ -79,17 +73,17 @@ def limit() -> int:
 
 
 def settled(times: Iterable[int], began: int) -> bool:
-    """Whether files can be known by their size and time: not if they are as good as new.
+    """Whether size and time identify files: not if one has just been changed.
 
     Args:
         times: When they were changed, in nanoseconds.
-        began: When they were looked at, likewise.
+        began: When the look at them began, likewise.
     """
     return all(changed < began - _GRAIN for changed in times)
 
 
 def note(folder: str, name: str) -> str | None:
-    """Return a text that was kept; ``None`` if there is none that can be trusted."""
+    """Return a kept text; ``None`` if there is none that can be trusted."""
     with contextlib.suppress(OSError, UnicodeDecodeError), opened(folder, name) as file:
         return os.read(file, _MOST_BYTES_OF_A_NOTE).decode("utf-8")
     return None
@@ -101,15 +95,15 @@ def keep_note(folder: str, name: str, text: str) -> None:
 
 
 def check_once(name: str, files: Iterable[Path], check: Callable[[], object]) -> None:
-    """Check data whose files have not been found to be right as they are now.
+    """Check files, unless an earlier command found the same files to be right.
 
     Args:
-        name: Of the check, without the files' sizes and times.
-        files: What is checked.
-        check: Raises an error for what is wrong.
+        name: The name of the check.
+        files: The files; they are known by path, size and time.
+        check: Raises an error if something is wrong.
 
     Raises:
-        UserError: A file cannot be looked at.
+        UserError: The size of a file cannot be read.
     """
     began = time.time_ns()
     digest, times = hashlib.sha256(), []
@@ -134,10 +128,10 @@ def check_once(name: str, files: Iterable[Path], check: Callable[[], object]) ->
 
 @contextlib.contextmanager
 def opened(folder: str, name: str) -> Iterator[int]:
-    """Open a file that was kept, and count that as a use of it.
+    """Open a kept file, and mark it as used.
 
     Raises:
-        OSError: There is none, or it is another user's, or no plain file.
+        OSError: There is none, or it is another user's, or not a plain file.
     """
     file = os.open(cache_folder() / folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
@@ -152,11 +146,7 @@ def opened(folder: str, name: str) -> Iterator[int]:
 
 
 def keep(folder: str, name: str, parts: Iterable[bytes | memoryview]) -> bool:
-    """Keep a file, all at once, so that other processes see it whole or not at all.
-
-    Returns:
-        Whether it was possible.
-    """
+    """Keep a file, if possible, and return whether it is: others see it whole or not at all."""
     target = cache_folder() / folder / name
     temporary = target.with_name(f"{token_hex(8)}{_TEMPORARY}")
     try:
@@ -174,13 +164,13 @@ def keep(folder: str, name: str, parts: Iterable[bytes | memoryview]) -> bool:
 
 
 def make_room(size: int) -> bool:
-    """Remove the decoded images that were used longest ago, until there is room for others.
+    """Remove the decoded images that were used longest ago, until there is room for new ones.
 
     Args:
-        size: Of the others, in bytes.
+        size: The bytes of the new ones.
 
     Returns:
-        Whether there is room: within the limit, and at most half of what is free on the disk.
+        Whether there is room: within the limit, and in half of the free space of the disk.
     """
     most = limit()
     if size > most:
@@ -200,17 +190,17 @@ def make_room(size: int) -> bool:
     return False
 
 
-def uses() -> list[Use]:
-    """Return what there is in the cache; downloaded data sets are not counted."""
+def uses() -> list[FolderUse]:
+    """Return the folders of the cache and their sizes, without downloaded data sets."""
     return [
-        Use(path, len(files), sum(status.st_size for _, status in files))
+        FolderUse(path, len(files), sum(status.st_size for _, status in files))
         for path in (cache_folder() / name for name in _FOLDERS)
         for files in [list(_files(path))]
     ]
 
 
 def clear() -> None:
-    """Remove what is in the cache; downloaded data sets stay.
+    """Empty the cache; downloaded data sets stay.
 
     Raises:
         UserError: A file cannot be removed.

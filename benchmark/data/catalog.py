@@ -1,4 +1,7 @@
-"""The data sets by name: where they are and whether they exist, without importing torch."""
+"""The data sets by name: whether they exist, what is known of them, and whether they are sound.
+
+Importing this needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,19 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from palimpsest.benchmark.data.contents import content_fingerprint
-from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX, find_text, text_folder
+from palimpsest.benchmark.data.cache import check_once
+from palimpsest.benchmark.data.contents import ImageSource
+from palimpsest.benchmark.data.formats.text_files import find_text
 from palimpsest.benchmark.data.listing import list_images
-from palimpsest.benchmark.data.paths import existing_path
+from palimpsest.benchmark.data.paths import (
+    FOLDER_PREFIX,
+    PREFIXES,
+    TEXT_PREFIX,
+    path_of,
+    prefix_of,
+)
 from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.errors import UserError, nearest, quoted
-
-FOLDER_PREFIX = "folder:"
-
-
-PREFIXES = (FOLDER_PREFIX, TEXT_PREFIX)
-"""Of data sets that are named by a path."""
 
 
 def data_root(given: Path | None) -> Path:
@@ -38,74 +42,37 @@ def data_root(given: Path | None) -> Path:
     return user_cache_path("palimpsest")
 
 
-def check_name(name: str) -> None:
+def check_name(name: str) -> str:
     """Refuse a name that is not that of a data set, without looking at the disk.
 
     Args:
         name: One of `SETS`, ``folder:PATH`` with the path of a folder or of a zip file, or
             ``text:PATH`` with that of a folder.
 
-    Raises:
-        UserError: If ``name`` is neither.
-    """
-    if name.startswith(FOLDER_PREFIX):
-        if not name.removeprefix(FOLDER_PREFIX).strip():
-            raise UserError(
-                f"data set {name!r} has no path: write folder:PATH with the path of a folder or of "
-                "a zip file of class folders"
-            )
-    elif name.startswith(TEXT_PREFIX):
-        if not name.removeprefix(TEXT_PREFIX).strip():
-            raise UserError(f"data set {name!r} has no path: write text:PATH with that of a folder")
-    elif name not in SETS:
-        known = [*SETS, *(f"{prefix}PATH" for prefix in PREFIXES)]
-        raise UserError(f"unknown data set {quoted(name)}: {nearest(name, known)}")
-
-
-def folder_path(name: str, root: Path) -> Path:
-    """Return the folder or zip file that ``folder:PATH`` stands for.
-
-    Args:
-        name: ``folder:PATH``, as `existing_path` reads it.
-        root: The folder that holds the data sets.
-
     Returns:
-        The path of something that exists.
+        Its prefix, see `PREFIXES`; an empty text for those of `SETS`.
 
     Raises:
-        UserError: If there is none.
+        UserError: It is none of these.
     """
-    return existing_path(
-        name, FOLDER_PREFIX, root, "a folder or a zip file", "a folder or of a zip file of class "
-        "folders",
-    )  # fmt: skip
-
-
-def path_of(name: str, root: Path) -> Path:
-    """Return the path of a data set that is named by one, see `PREFIXES`.
-
-    Raises:
-        UserError: There is none.
-    """
-    text = name.startswith(TEXT_PREFIX)
-    return text_folder(name, root) if text else folder_path(name, root)
+    prefix = prefix_of(name)
+    if not prefix and name not in SETS:
+        known = [*SETS, *(f"{each}PATH" for each in PREFIXES)]
+        raise UserError(f"unknown data set {quoted(name)}: {nearest(name, known)}")
+    return prefix
 
 
 def canonical(name: str, root: Path) -> str:
     """Return one name for all ways to write the path of a data set, for keys.
 
-    It is relative to ``root`` or else to the working directory, where the data set is inside of
-    these.
-
-    Args:
-        name: As `check_name` accepts it; what has a name of its own keeps it.
-        root: The folder that holds the data sets.
+    The path is relative to ``root``, or else to the working directory, where the data set is inside
+    one of them. A name from `SETS` stays as it is.
 
     Raises:
         UserError: There is no such path.
     """
-    prefix = next((each for each in PREFIXES if name.startswith(each)), None)
-    if prefix is None:
+    prefix = prefix_of(name)
+    if not prefix:
         return name
     found = Path(os.path.normpath(path_of(name, root)))
     for folder in (root.absolute(), Path.cwd()):
@@ -118,12 +85,7 @@ def canonical(name: str, root: Path) -> str:
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known about a data set before it is loaded.
-
-    Attributes:
-        input_shape: Channels, height and width; ``None`` where an image would have to be opened.
-        n_classes: How many classes it has.
-    """
+    """The shape and classes of a data set, before it is loaded; a folder's shape is ``None``."""
 
     input_shape: tuple[int, int, int] | None
     n_classes: int
@@ -132,16 +94,11 @@ class Outline:
 def outline(name: str, root: Path) -> Outline:
     """Return a data set's image shape and number of classes without loading it.
 
-    Args:
-        name: The data set of images, as `check_name` accepts it.
-        root: The folder that holds the data sets.
-
     Raises:
         UserError: If the name is wrong, or the folder is missing or has no images to learn from.
     """
-    check_name(name)
-    if name.startswith(FOLDER_PREFIX):
-        return Outline(None, len(list_images(folder_path(name, root)).classes))
+    if check_name(name):
+        return Outline(None, len(list_images(path_of(name, root)).classes))
     known = SETS[name]
     return Outline(known.input_shape, known.n_classes)
 
@@ -149,20 +106,12 @@ def outline(name: str, root: Path) -> Outline:
 def require(name: str, root: Path) -> None:
     """Make sure that a data set is on disk, downloading it where that is possible.
 
-    Args:
-        name: The data set, as `check_name` accepts it.
-        root: The folder that holds the data sets.
-
     Raises:
         UserError: If the name is wrong, or the data cannot be found or downloaded; one sentence
             says where they were looked for and what to do.
     """
-    check_name(name)
-    if name.startswith(FOLDER_PREFIX):
-        list_images(folder_path(name, root))
-        return
-    if name.startswith(TEXT_PREFIX):
-        find_text(text_folder(name, root))
+    if prefix := check_name(name):
+        (list_images if prefix == FOLDER_PREFIX else find_text)(path_of(name, root))
         return
     known = SETS[name]
     if known.is_there(root):
@@ -186,24 +135,60 @@ def require(name: str, root: Path) -> None:
 def fingerprint(name: str, root: Path) -> str:
     """Return a short text that changes when the images of a data set change.
 
-    No image is decoded, but a folder is walked each time, and read the first time: call it once
-    per data set, not per run.
-
-    Args:
-        name: The data set, as `check_name` accepts it.
-        root: The folder that holds the data sets.
+    No image is decoded. A folder is walked each time, and read the first time: call this once per
+    data set, not per run.
 
     Returns:
-        The name itself, for the named sets, which never change. For ``text:PATH`` a hash of the
-        names and contents of its files; for ``folder:PATH`` one of the names, sizes and CRCs of
-        its images, whether in a folder or in a zip file. Where these are does not matter.
+        For `SETS`, which never change, the name. For ``text:PATH`` a hash of the names and contents
+        of its files; for ``folder:PATH`` one of the names, sizes and CRCs of its images, the same
+        for a folder and a zip file. The place of the files does not matter.
 
     Raises:
         UserError: If the name is wrong, or the folder is missing or has no images to learn from.
     """
-    check_name(name)
-    if name.startswith(TEXT_PREFIX):
-        return TEXT_PREFIX + find_text(text_folder(name, root)).fingerprint()
-    if not name.startswith(FOLDER_PREFIX):
+    prefix = check_name(name)
+    if not prefix:
         return name
-    return FOLDER_PREFIX + content_fingerprint(folder_path(name, root))
+    path = path_of(name, root)
+    if prefix == TEXT_PREFIX:
+        return prefix + find_text(path).fingerprint()
+    return prefix + ImageSource.of(path).content()
+
+
+def inspected(name: str, root: Path) -> str | None:
+    """Read a data set once, before anything trains; again only when a file changes.
+
+    Args:
+        name: The data set, as `check_name` accepts it. A missing one of `SETS` is left to whoever
+            downloads it: a dry run does not.
+        root: The folder that holds the data sets.
+
+    Returns:
+        What a user should know before training: images that are there twice, or how a text is
+        split. ``None``: nothing.
+
+    Raises:
+        UserError: The data are damaged or unusable.
+    """
+    if prefix := check_name(name):
+        path = path_of(name, root)
+        if prefix == FOLDER_PREFIX:
+            from palimpsest.benchmark.data.copies import find_copies
+
+            return find_copies(path).told(name)
+        from palimpsest.benchmark.data.formats import text
+
+        text.check(path)
+        return find_text(path).told(name)
+
+    def read() -> None:
+        from palimpsest.benchmark.data.formats import named
+
+        named.read(name, root)
+
+    known = SETS[name]
+    if files := [root / file for file in known.files(root)]:
+        check_once(name, files, read)
+    if known.is_there(root):
+        return None
+    return f"data set {name!r} is not under {root} and was not checked; run downloads it"

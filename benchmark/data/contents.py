@@ -1,4 +1,4 @@
-"""What tells a folder of images from another one: their contents, wherever and whenever copied."""
+"""A hash of the images in a folder or a zip file, the same for all copies of them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from palimpsest.benchmark.errors import UserError
 
 _PIECE = 1 << 20
 _VERSION = 1
-"""Of what is kept in the cache."""
+"""The version of the notes in the cache."""
 
 _DIGITS = 16
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """A folder or a zip file of images at one moment.
 
     Attributes:
-        path: Where it is.
+        path: Its path.
         listing: Its images.
         moment: Text that changes with the size or the time of any file.
-        settled: Whether that is sure: whatever has just been changed may change again unnoticed.
+        settled: Whether that is certain: a new file may change again with the same time.
     """
 
     path: Path
@@ -35,12 +35,8 @@ class Source:
     settled: bool
 
     @classmethod
-    def of(cls, path: Path) -> Source:
-        """Look at a folder or a zip file.
-
-        Raises:
-            UserError: As ``list_images``.
-        """
+    def of(cls, path: Path) -> ImageSource:
+        """List the images of a path; raises the errors of ``list_images``."""
         began = time.time_ns()
         listing = list_images(path)
         last = changed(path, listing)
@@ -48,15 +44,15 @@ class Source:
         return cls(path, listing, moment, settled([last], began))
 
     def is_unchanged(self) -> bool:
-        """Whether it is as it was, and could not have changed unnoticed."""
-        return self.settled and Source.of(self.path) == self
+        """Whether it certainly has not changed since."""
+        return self.settled and ImageSource.of(self.path) == self
 
     def content(self) -> str:
         """Return 16 hexadecimal digits that change with the path or content of any image.
 
-        Not with its time. Of a zip file they come from the CRCs that it lists; a folder with the
-        same content has the same ones. A folder is read once, until a size or a time changes: the
-        result is kept in the user's cache.
+        They do not change with its time. Of a zip file they come from the CRCs that it lists; a
+        folder with the same content has the same digits. A folder is read once, until a size or a
+        time changes: the result is kept in the user's cache.
 
         Raises:
             UserError: An image cannot be read.
@@ -77,20 +73,8 @@ class Source:
         return found
 
 
-def content_fingerprint(path: Path) -> str:
-    """Return ``Source.content`` of a folder or a zip file, so that runs on copies are found again.
-
-    Args:
-        path: A folder, or a zip file.
-
-    Raises:
-        UserError: As for ``list_images``; or an image cannot be read.
-    """
-    return Source.of(path).content()
-
-
 def _by_content(path: Path, file: ImageFile) -> ImageFile:
-    """The image with the stamp that it has in a zip file."""
+    """Return an image with the stamp that it would have in a zip file."""
     crc = 0
     try:
         with (path / file.member).open("rb") as opened:

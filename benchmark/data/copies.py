@@ -1,4 +1,4 @@
-"""Images that a data set has more than once, found by a hash of their pixels."""
+"""Finds images that a data set has more than once, by a hash of their pixels."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 
 from palimpsest.benchmark.data.cache import INSPECTED, keep_note, note
-from palimpsest.benchmark.data.contents import Source
-from palimpsest.benchmark.data.formats.decoding import Pixels, decoded
-from palimpsest.benchmark.data.stratified import TEST_SEED, TEST_SHARE, held_out
+from palimpsest.benchmark.data.contents import ImageSource
+from palimpsest.benchmark.data.formats.decoding import PixelArray, decoded
+from palimpsest.benchmark.data.splits import held_out
 
 _VERSION = 2
-"""Of what is checked: what was found by another one is not taken."""
+"""The version of this check; results of another one are not used."""
 
 
 @dataclass(frozen=True)
 class Copies:
-    """How many images of a data set are there more than once.
+    """Counts of a data set's images.
 
     Attributes:
         images: All images.
-        test: Those to test on.
+        test: The test images.
         repeated: Images that are equal to an earlier one.
-        leaked: Test images that are also among the training images.
+        leaked: Test images that are also training images.
         contradictory: Different images that are in several classes.
     """
 
@@ -39,11 +39,7 @@ class Copies:
     contradictory: int
 
     def told(self, name: str) -> str | None:
-        """Return what a user should know about it before training; ``None`` if there is nothing.
-
-        Args:
-            name: Of the data set.
-        """
+        """Return a warning about the data set of a name; ``None`` if nothing is wrong."""
         parts = []
         if self.leaked:
             share = 100 * self.leaked / self.test
@@ -61,15 +57,12 @@ class Copies:
 def find_copies(path: Path) -> Copies:
     """Decode all images of a folder or a zip file, and compare them; once, until they change.
 
-    What was decoded is kept for whoever reads the images next.
-
-    Args:
-        path: The folder or the zip file.
+    The decoded images are kept for the next reader.
 
     Raises:
-        UserError: As for ``list_images`` and ``decoded``: also what would fail only when it trains.
+        UserError: As for ``list_images`` and ``decoded``: also what only training would find.
     """
-    source = Source.of(path)
+    source = ImageSource.of(path)
     name = f"{_VERSION}-{source.moment}.json"
     with contextlib.suppress(ValueError, TypeError, RecursionError):  # not there, or not ours
         return Copies(**json.loads(note(INSPECTED, name) or ""))
@@ -79,13 +72,13 @@ def find_copies(path: Path) -> Copies:
     return found
 
 
-def _compared(source: Source) -> Copies:
+def _compared(source: ImageSource) -> Copies:
     listing = source.listing
     labels = [file.label for file in (*listing.train, *listing.test)]
     if listing.test:
         in_test = [index >= len(listing.train) for index in range(len(labels))]
     else:
-        in_test = held_out(labels, TEST_SHARE, TEST_SEED).tolist()
+        in_test = held_out(labels).tolist()
     prints = [hashlib.blake2b(image, digest_size=16).digest() for image in _images(source)]
     train = {one for one, test in zip(prints, in_test, strict=True) if not test}
     classes: dict[bytes, set[int]] = {}
@@ -100,11 +93,9 @@ def _compared(source: Source) -> Copies:
     )
 
 
-def _images(source: Source) -> Iterator[bytes]:
+def _images(source: ImageSource) -> Iterator[bytes]:
     """Yield the pixels of each image, in the order of the listing."""
-    from palimpsest.benchmark.data.formats.folder import (
-        stacked,  # with torch, which a note needs not
-    )
+    from palimpsest.benchmark.data.formats.folder import stacked  # imports torch
     from palimpsest.benchmark.data.mapped import NoRoomError
 
     try:
@@ -117,5 +108,5 @@ def _images(source: Source) -> Iterator[bytes]:
         yield images[index].numpy().tobytes()
 
 
-def _in_colour(image: Pixels) -> bytes:
+def _in_colour(image: PixelArray) -> bytes:
     return np.repeat(image, 3 // image.shape[2], axis=2).tobytes()

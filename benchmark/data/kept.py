@@ -15,11 +15,11 @@ from torch import Tensor
 from palimpsest.benchmark.data.cache import DECODED, keep, make_room, opened
 
 _VERSION = 1
-"""Of decoding: what another one has made is not read."""
+"""The version of decoding; images of another one are not read."""
 
 _START = b"palimpsest image"
 _HEADER = struct.Struct(f"<{len(_START)}s4QQ")
-"""How a file begins: the shape of the images, and a check of it and of the pixels that follow."""
+"""The beginning of a file: the shape of the images, and a checksum of shape and pixels."""
 
 _SHAPE = struct.Struct("<4Q")
 _PIECE = 2**24
@@ -28,11 +28,11 @@ _PIECE = 2**24
 def kept_images(content: str, count: int) -> Tensor | None:
     """Return images that an earlier command has decoded; ``None`` if they are not there whole.
 
-    They are mapped: only pages that are used are in memory, and writing would change a copy.
+    They are mapped: only used pages are in memory, and writing would change a copy.
 
     Args:
-        content: What the images were decoded from, see `contents.content_of`.
-        count: How many there are.
+        content: The hash of their source, see `ImageSource.content`.
+        count: The number of images.
 
     Returns:
         uint8, shape (count, C, H, W).
@@ -58,7 +58,7 @@ def keep_images(content: str, images: Tensor) -> None:
         images: uint8, shape (N, C, H, W).
 
     Raises:
-        UserError: The limit of the cache is no number.
+        UserError: The limit of the cache is not a number.
     """
     if make_room(_HEADER.size + images.nbytes):
         header = _HEADER.pack(_START, *images.shape, _check(images))

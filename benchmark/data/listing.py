@@ -1,25 +1,28 @@
-"""The images in a folder or a zip file, found without decoding them and without torch."""
+"""Lists the images in a folder or a zip file, without decoding them and without torch."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
+from palimpsest.benchmark.data.cache import settled
 from palimpsest.benchmark.data.formats.annotated import classes_of_val, is_annotated
 from palimpsest.benchmark.data.formats.zip_members import UNREADABLE, members
 from palimpsest.benchmark.errors import UserError
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
 
-
 MOST_BYTES_OF_AN_IMAGE = 2**26
-"""Of a file; in a zip file, unpacked."""
+"""The limit of a file's size; in a zip file, of its unpacked size."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class ImageFile:
     Attributes:
         member: The path inside the folder or the zip file, with ``/`` on every system.
         label: The index of the image's class.
-        stamp: What changes when the image does: size and CRC, or size and modification time.
+        stamp: Text that changes when the image does: size and CRC, or size and time.
     """
 
     member: str
@@ -59,10 +62,10 @@ class Listing:
         return digest.hexdigest()[:16]
 
 
-# An image's path inside its source, split at "/", and its stamp. `parts` loses the leading folders
-# that carry no class while `member` keeps them.
 @dataclass(frozen=True)
 class _Found:
+    """An image's path inside its source, its folders from the class on, and its stamp."""
+
     member: str
     parts: tuple[str, ...]
     stamp: str
@@ -80,6 +83,8 @@ def list_images(path: Path) -> Listing:
     everything, as archivers add it, is opened. Hidden files, ``__MACOSX``, files that are not
     images and images outside a class folder are ignored.
 
+    A zip file is listed once, until its size or time changes.
+
     Args:
         path: A folder, or a zip file with the same content.
 
@@ -90,6 +95,20 @@ def list_images(path: Path) -> Listing:
         UserError: If there is no such folder or zip file, no image, fewer than two classes, a class
             with too few images, or a class that is only in one of ``train`` and ``test``.
     """
+    began = time.time_ns()
+    with contextlib.suppress(OSError, ValueError):  # which listing it reports
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and settled([status.st_mtime_ns], began):
+            return _listed_once(path, status.st_size, status.st_mtime_ns)
+    return _listed(path)
+
+
+@lru_cache(maxsize=16)
+def _listed_once(path: Path, size: int, changed_at: int) -> Listing:
+    return _listed(path)
+
+
+def _listed(path: Path) -> Listing:
     found = sorted(_found(path), key=lambda file: file.parts)
     while len({file.parts[0] for file in found}) == 1 and min(len(f.parts) for f in found) > 2:
         found = [file.below_top() for file in found]
@@ -107,14 +126,10 @@ def list_images(path: Path) -> Listing:
 
 
 def changed(path: Path, listing: Listing) -> int:
-    """Return when a folder or a zip file was changed last, in nanoseconds.
-
-    Args:
-        path: The folder or the zip file.
-        listing: Its images, as `list_images` has just found them.
+    """Return the time of the last change of a folder or a zip file, in nanoseconds.
 
     Raises:
-        UserError: It is not there any more.
+        UserError: It no longer exists.
     """
     if path.is_dir():
         return max(int(file.stamp.split(" ")[1]) for file in (*listing.train, *listing.test))
@@ -213,7 +228,7 @@ def _in_zip(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _annotated(path: Path, found: list[_Found]) -> list[_Found] | None:
-    """The images of ``val`` in the classes of Tiny ImageNet's text; ``None`` in other layouts."""
+    """Return the images of Tiny ImageNet's ``val``, with classes; ``None`` in other layouts."""
     if not is_annotated([file.parts for file in found]):
         return None
     val = [file for file in found if file.parts[:2] == ("val", "images")]

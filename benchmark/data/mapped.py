@@ -1,4 +1,4 @@
-"""Room for the images of a data set: in memory, or in a file that is mapped where it is large.
+"""Makes room for a data set's images: in memory, or in a mapped file where they are large.
 
 The pages of a mapped file need not stay in memory: the system reads them again when they are used.
 """
@@ -18,7 +18,7 @@ from palimpsest.benchmark.data.sharing import sharing_folder
 from palimpsest.benchmark.errors import UserError
 
 MAPPED_FROM = 2**30
-"""Bytes of images from which they are in a file."""
+"""Images of at least so many bytes are in a file."""
 
 
 class NoRoomError(UserError):
@@ -28,11 +28,8 @@ class NoRoomError(UserError):
 def room_for(shape: Sequence[int]) -> Tensor:
     """Return an uninitialised uint8 tensor to write images to.
 
-    Where it is large it is a file, in the folder that processes share or else in that of temporary
-    files. The file has no name, and is gone when nothing uses the tensor any more.
-
-    Args:
-        shape: Of the images together, (N, C, H, W).
+    A large one is a file, in the folder that processes share or else in that for temporary files.
+    The file has no name, and is gone when nothing uses the tensor any more.
 
     Raises:
         NoRoomError: There is no room for the file.
@@ -56,7 +53,7 @@ def room_for(shape: Sequence[int]) -> Tensor:
 
 
 def _reserve(file: int, size: int) -> None:
-    """Take the space of a file now: a full disk would end the process when it is written to."""
+    """Take the space of a file now: on a full disk, later writing would end the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:

@@ -1,4 +1,4 @@
-"""What is known of a data set that has a name; importing this needs no torch."""
+"""A data set with a name; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -38,18 +38,10 @@ class NamedSet:
         return getattr(import_module(module), name)
 
     def files(self, root: Path) -> tuple[str, ...]:
-        """Return its files that are there, relative to the root; none where some are missing.
-
-        Args:
-            root: The folder that holds the data sets.
-        """
+        """Return its files below a root folder, relative to it; none if some are missing."""
         there = (files for files in self.layouts if all((root / file).is_file() for file in files))
         return next(there, ())
 
     def is_there(self, root: Path) -> bool:
-        """Whether it can be read without a network.
-
-        Args:
-            root: The folder that holds the data sets.
-        """
+        """Whether it can be read from a root folder, without a network."""
         return not self.layouts or bool(self.files(root))

@@ -1,4 +1,4 @@
-"""Data sets that are named by a path."""
+"""Data sets that are named by a path: ``folder:PATH`` and ``text:PATH``."""
 
 from __future__ import annotations
 
@@ -6,24 +6,50 @@ from pathlib import Path
 
 from palimpsest.benchmark.errors import UserError, quoted
 
+FOLDER_PREFIX, TEXT_PREFIX = "folder:", "text:"
 
-def existing_path(name: str, prefix: str, root: Path, expected: str, of: str) -> Path:
-    """Return the path that a data set's name has after a prefix.
+PREFIXES = (FOLDER_PREFIX, TEXT_PREFIX)
 
-    Args:
-        name: ``PREFIXPATH``. A relative path is looked for in the working directory, then under
-            ``root``, so that a suite file can name a folder without saying where it is.
-        prefix: Such as ``folder:``.
-        root: The folder that holds the data sets.
-        expected: What is looked for there, for the message.
-        of: The path of what it is, for the message.
+EXPECTED_TEXT = (
+    "a folder with train.txt, valid.txt and test.txt (or ptb.train.txt and so on, or "
+    "wiki.train.tokens and so on)"
+)
 
-    Returns:
-        The path of something that exists.
+_EXPECTED = {
+    FOLDER_PREFIX: ("a folder or a zip file", "a folder or of a zip file of class folders"),
+    TEXT_PREFIX: ("a folder", EXPECTED_TEXT),
+}
+"""For messages: the thing that is looked for, and the long form of it."""
+
+
+def prefix_of(name: str) -> str:
+    """Return the prefix of a data set that is named by a path; otherwise an empty text.
 
     Raises:
-        UserError: If neither place has it.
+        UserError: There is no path after the prefix.
     """
+    prefix = next((each for each in PREFIXES if name.startswith(each)), "")
+    if prefix and not name.removeprefix(prefix).strip():
+        raise UserError(
+            f"data set {name!r} has no path: write {prefix}PATH with the path of "
+            f"{_EXPECTED[prefix][1]}"
+        )
+    return prefix
+
+
+def path_of(name: str, root: Path) -> Path:
+    """Return the existing path of a data set that is named by one.
+
+    Args:
+        name: With a prefix. A relative path is looked for in the working directory, then under
+            ``root``, so that a suite file can name a folder without saying where it is.
+        root: The folder that holds the data sets.
+
+    Raises:
+        UserError: Neither place has it.
+    """
+    prefix = prefix_of(name)
+    expected, of = _EXPECTED[prefix]
     try:
         if "\0" in name:
             raise ValueError("it has a NUL in it")

@@ -1,4 +1,4 @@
-"""Tensors that all processes of a run share, in files that each of them maps into memory."""
+"""Shares tensors among processes, in files that each of them maps into memory."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _folder: Path | None = None
 
 
 def share_through(folder: Path | None) -> None:
-    """Let `shared` keep its files in a folder from now on, or keep none.
+    """Set the folder of `shared`.
 
     Args:
         folder: The folder that all sharing processes use. It has to outlive their calls of
-            `shared`; once a file is mapped, it may be deleted. ``None`` for a process on its own.
+            `shared`; once a file is mapped, it may be deleted. ``None``: nothing is shared.
     """
     global _folder  # noqa: PLW0603  # told once, when the process starts
     _folder = folder
 
 
 def sharing_folder() -> Path | None:
-    """Return the folder that `share_through` was told; ``None`` for a process on its own."""
+    """Return the folder of `shared`; ``None`` if nothing is shared."""
     return _folder
 
 
 def shared(key: object, make: Callable[[], _Values]) -> _Values:
-    """Return what the first process to ask has made; the others map the same memory.
+    """Return the values that the first process makes; the others map the same memory.
 
     Where nothing is shared, or the folder is full or cannot be used, this is ``make()``.
 
     Args:
-        key: What is wanted; its ``repr`` is the same in every process.
-        make: Makes it, the same in every process: tensors on the CPU in tuples, lists and
-            dictionaries, and numbers and text. Whatever it raises is passed on.
+        key: Identifies the values; its ``repr`` is the same in every process.
+        make: Makes them, the same in every process: tensors on the CPU in tuples, lists and
+            dictionaries, and numbers and text. Its errors are passed on.
     """
     if _folder is None:
         return make()
@@ -61,7 +61,7 @@ def shared(key: object, make: Callable[[], _Values]) -> _Values:
 
 @contextlib.contextmanager
 def _one_at_a_time(lock: Path) -> Iterator[None]:
-    """Wait for the process that holds the lock, which is released however that process ends."""
+    """Wait for the process that holds the lock; it is released however that process ends."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # without a lock the same is made twice, harmlessly
             fcntl.flock(stack.enter_context(lock.open("w")), fcntl.LOCK_EX)

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from palimpsest.benchmark.data.catalog import PREFIXES, fingerprint, path_of
+from palimpsest.benchmark.data.catalog import fingerprint
+from palimpsest.benchmark.data.paths import PREFIXES, path_of
 from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.errors import UserError
 

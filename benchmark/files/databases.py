@@ -1,4 +1,4 @@
-"""Names that SQLite uses beside a database, which no other file may have."""
+"""The names of SQLite's own files, which no other file may have."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import os
 from pathlib import Path
 
 BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite appends to a database's name for its own files, which it deletes."""
+"""SQLite appends these to a database's name. It deletes such files."""
 
 
 def database_beside(path: Path) -> str | None:
-    """Return the name of the database that a path would be a helper file of, by its name.
+    """Return the name of the database whose helper file a path would be; ``None`` if of none.
 
-    Such a name is reserved, even while SQLite does not use it.
-
-    Args:
-        path: The path; what it links to counts, too.
+    Such a name is reserved, even while SQLite does not use it. A link counts by its own name and by
+    that of its target.
     """
     for place in (path, Path(os.path.realpath(path))):
         for suffix in BESIDE:

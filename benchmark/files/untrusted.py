@@ -1,4 +1,4 @@
-"""Files and JSON that somebody else may have written: read within limits, or refused."""
+"""Files and JSON from others: read within limits, or refused."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import IO, Any, NoReturn
 from palimpsest.benchmark.errors import quoted
 
 MOST_LEVELS = 50
-"""Of lists and objects in each other; what is written here has about ten."""
+"""The limit of nested lists and objects; our own files have about ten."""
 
 _LARGE = re.compile(r"[eE]\+?0*[1-9]\d\d|\d{300}")
-"""What may be too large for a float; to look at every number would take twice the time."""
+"""Numbers that may be too large for a float; checking every number would take twice the time."""
 
 
 def parsed(text: str | bytes, *, finite: bool = True) -> Any:
-    """Return what JSON says.
+    """Return the content of JSON.
 
     Args:
         text: The JSON; bytes are UTF-8.
-        finite: Whether all of its numbers have to be.
+        finite: Whether to refuse numbers that are not finite.
 
     Raises:
-        ValueError: It is no JSON, not of such numbers, or nested too deeply.
+        ValueError: It is not JSON, has other numbers, or is nested too deeply.
     """
     try:
         text = text if isinstance(text, str) else text.decode()
@@ -52,10 +52,10 @@ def parsed(text: str | bytes, *, finite: bool = True) -> Any:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open a regular file for reading; what else has the name (a pipe, a device) is not waited for.
+    """Open a regular file for reading. A pipe or a device is refused: reading might wait for ever.
 
     Raises:
-        OSError: It cannot be opened, or is none.
+        OSError: It cannot be opened, or is not a regular file.
     """
     kind = path.stat().st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # of a folder, the system itself says so
@@ -64,7 +64,7 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def content(path: Path) -> bytes:
-    """Return what a regular file holds.
+    """Return the content of a regular file.
 
     Raises:
         OSError: As ``opened``.

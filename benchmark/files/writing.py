@@ -1,6 +1,6 @@
-"""Files that a command writes: completely or not at all, and only over its own earlier ones.
+"""Writes a command's files: completely or not at all, and only over its own earlier ones.
 
-All commands write through this module except ``run``: a store has rules of its own (see
+All commands except ``run`` write through this module. A store has rules of its own (see
 ``benchmark/store/database.py``).
 """
 
@@ -18,19 +18,19 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.files.databases import database_beside
 
 _START = 2048
-"""Bytes at the beginning of a file that tell its kind."""
+"""Bytes at the beginning of a file that show its kind."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of file, of which a command may replace earlier ones.
+class FileKind:
+    """A kind of file that a command writes, and may replace.
 
     Attributes:
         command: What writes them, ``report`` for ``palimpsest report``.
         start: Matches the beginning of such a file.
-        listed: If the beginning cannot tell who wrote a file (a PNG is a PNG): returns the names of
-            the files in a folder that the command wrote.
-        marked: If the distinguishing mark is not at the beginning: whether a file has it.
+        listed: If the beginning does not show who wrote a file (a PNG is a PNG): returns the names
+            of the files in a folder that the command wrote.
+        marked: If the mark is not at the beginning: whether a file has it.
     """
 
     command: str
@@ -67,10 +67,10 @@ class Output:
 
     path: Path
     content: bytes
-    kind: Kind | None
+    kind: FileKind | None
 
 
-def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> Path:
+def check_output(path: Path, kind: FileKind | None, inputs: Iterable[Path] = ()) -> Path:
     """Refuse a path where writing would destroy something.
 
     Args:

@@ -1,7 +1,7 @@
-"""YAML that somebody else wrote: read at once and in little memory, or refused in a sentence.
+"""YAML from others: read at once and in little memory, or refused in a sentence.
 
-What YAML itself allows has no limits: aliases can stand for gigabytes, and a number can have a
-million digits. A suite needs none of that.
+YAML itself has no limits: aliases can stand for gigabytes, and a number can have a million digits.
+A suite needs none of that.
 """
 
 from __future__ import annotations
@@ -17,20 +17,15 @@ MOST_VALUES = 50_000
 MOST_LEVELS = 50
 MOST_DIGITS = 100
 MOST_CHARACTERS = 200
-"""Of a name."""
+"""The limit of a name."""
 
 _NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _SCALARS = (ValueError, KeyError, AttributeError, TypeError, OverflowError)
-"""What PyYAML raises for a text that is not of the type it should have."""
+"""PyYAML raises these for a text that does not fit its type."""
 
 
 class YAMLTextError(Exception):
-    """What is wrong with a text, and where.
-
-    Attributes:
-        line: Counted from 1; ``None`` where it is not known.
-        problem: In words.
-    """
+    """A problem of a text, and the line where it is known, counted from 1."""
 
     def __init__(self, problem: str, line: int | None = None) -> None:
         super().__init__(problem)
@@ -50,7 +45,7 @@ class Loader(yaml.SafeLoader):
         self._values = 0
         self._levels = 0
         self._sizes: dict[int, tuple[int, int]] = {}
-        """Of each finished node: how many values and levels it stands for."""
+        """The values and levels that each finished node stands for."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Return the next node, unless a limit is passed."""
@@ -125,7 +120,7 @@ def not_yaml(error: yaml.YAMLError, text: str) -> YAMLTextError:
 
 
 def unfit(value: Any) -> str | None:
-    """Say why a single value can be in no suite, whatever the setting; ``None`` if it can.
+    """Say why no setting of a suite can have a value; ``None`` if one can.
 
     Args:
         value: A key or a value, no list or mapping.

@@ -1,12 +1,18 @@
 """Metrics: from accuracies to stability, plasticity, forgetting and transfer.
 
-A metric is one ``Metric`` in ``METRICS``: its function, unit, direction, bounds, what it needs and
-what it means. Tables, rankings, comparisons, pages and the documentation read them from there. They
-are computed when runs are read (``Computed``), not when a run ends. Nothing here needs torch.
+A metric is a function in a file of this folder, with ``@metric(...)`` above it: its meaning, unit,
+direction, bounds and what it needs. To add one, write it into one of these files or into a new one;
+it is found here. Tables, rankings, comparisons, pages and the documentation read ``METRICS``.
+Metrics are computed when runs are read (``Computed``), not when a run ends. Nothing here needs
+torch.
 """
 
-from palimpsest.benchmark.metrics.computed import Computed, applies, columns, compute
-from palimpsest.benchmark.metrics.formulas import (
+from importlib import import_module
+from pathlib import Path
+
+from palimpsest.benchmark.metrics.accuracy import (
+    AVERAGE,
+    FINETUNE_FORGETTING,
     LEAST_FORGETTING,
     Accuracies,
     Curves,
@@ -24,23 +30,24 @@ from palimpsest.benchmark.metrics.formulas import (
     stability,
     worst_case_accuracy,
 )
+from palimpsest.benchmark.metrics.computed import (
+    Computed,
+    applies,
+    columns,
+    compute,
+    metric_named,
+    reference_roles,
+)
 from palimpsest.benchmark.metrics.metric import (
     ACCURACY,
     CHANGE,
+    METRICS,
     NEGLIGIBLE,
     REFERENCES,
     UNBOUNDED,
     Bounds,
     Metric,
     Need,
-)
-from palimpsest.benchmark.metrics.registry import (
-    AVERAGE,
-    FINETUNE_FORGETTING,
-    METRICS,
-    added_metrics,
-    metric_named,
-    reference_roles,
 )
 
 __all__ = [
@@ -79,3 +86,13 @@ __all__ = [
     "stability",
     "worst_case_accuracy",
 ]
+
+for _file in sorted(Path(__file__).parent.glob("[!_]*.py")):
+    import_module(f"{__name__}.{_file.stem}")
+
+_SHIPPED = frozenset(METRICS)
+
+
+def added_metrics() -> list[Metric]:
+    """Return the metrics that plugins brought."""
+    return [metric for name, metric in METRICS.items() if name not in _SHIPPED]

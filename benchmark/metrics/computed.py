@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.metrics.formulas import Matrix
-from palimpsest.benchmark.metrics.metric import Metric
-from palimpsest.benchmark.metrics.registry import FINETUNE_FORGETTING, METRICS, metric_named
+from palimpsest.benchmark.metrics.accuracy import DENOMINATOR, FINETUNE_FORGETTING, Matrix
+from palimpsest.benchmark.metrics.metric import METRICS, Metric
 from palimpsest.strategies.base.facts import Role
 
 _REQUIRED = ("accuracy_matrix", "final_accuracy", "moments", "visits", "visits_perplexity")
-"""What a run has or has not, by the order in which its models are trained."""
+"""Parts that a run has or lacks, by the order in which its models are trained."""
 
 _ROUNDING = 1e-9
-"""How far outside its bounds a value may be by the rounding of a sum."""
+"""How far outside its bounds rounding may bring a value."""
 
 
-class Measured(Protocol):
-    """What metrics ask of a run; ``benchmark.runs.record.Record`` has it, and the ``needs``."""
+class MeasuredRun(Protocol):
+    """A run as metrics read it, besides their ``needs``: a ``benchmark.runs.record.Record``."""
 
     @property
     def key(self) -> str:
@@ -41,14 +40,14 @@ class Measured(Protocol):
 class Computed(Mapping[str, float | None]):
     """The metrics of a run by name, each computed once, when it is first asked for.
 
-    Metrics that are not asked for cost nothing when thousands of runs are read, and a metric that
-    is added today exists for yesterday's runs.
+    So unused metrics cost nothing when thousands of runs are read, and a metric that is added today
+    exists for yesterday's runs.
 
     Args:
-        run: The run; a failed one has no value of any metric.
+        run: The run; a failed one has no values.
     """
 
-    def __init__(self, run: Measured) -> None:
+    def __init__(self, run: MeasuredRun) -> None:
         self._run = run
         self._values: dict[str, float | None] = {}
 
@@ -68,7 +67,22 @@ class Computed(Mapping[str, float | None]):
         return repr(dict(self))
 
 
-def compute(metric: Metric, run: Measured) -> float | None:
+def metric_named(name: str) -> Metric:
+    """Return a metric, or what one is divided by.
+
+    Raises:
+        KeyError: There is no metric of that name.
+    """
+    return DENOMINATOR if name == FINETUNE_FORGETTING else METRICS[name]
+
+
+def reference_roles() -> set[Role]:
+    """Return the roles of the strategies that some metric compares with."""
+    roles = {metric.reference for metric in (*METRICS.values(), DENOMINATOR)}
+    return {role for role in roles if role is not None}
+
+
+def compute(metric: Metric, run: MeasuredRun) -> float | None:
     """Return a metric of a run; ``None`` if it is not defined or its reference run is missing.
 
     Raises:
@@ -90,21 +104,21 @@ def compute(metric: Metric, run: Measured) -> float | None:
     return None if found is None else _checked(metric, run, found)
 
 
-def applies(metric: Metric, run: Measured) -> bool:
-    """Whether a run has what a metric is computed from, a reference aside.
+def applies(metric: Metric, run: MeasuredRun) -> bool:
+    """Whether a run has the parts that a metric is computed from, its reference not counted.
 
-    What models that are trained in turn measure, those that are trained by turns do not.
+    Models that are trained in turn have other parts than models that are trained by turns.
     """
     return all(getattr(run, need) for need in metric.needs if need in _REQUIRED)
 
 
 def columns(
-    names: Iterable[str], runs: Iterable[Measured], *, otherwise: str | None = None
+    names: Iterable[str], runs: Iterable[MeasuredRun], *, otherwise: str | None = None
 ) -> list[str]:
     """Return the metrics that a table of runs needs columns for.
 
     Args:
-        names: Those that it shows where it can.
+        names: The metrics that it should show.
         runs: Its runs; where none has finished, all ``names`` are returned.
         otherwise: Shown, too, where it applies to a run to which none of ``names`` does.
 
@@ -122,7 +136,7 @@ def columns(
     return found
 
 
-def _checked(metric: Metric, run: Measured, found: Any) -> float:
+def _checked(metric: Metric, run: MeasuredRun, found: Any) -> float:
     if type(found) is not float and (not isinstance(found, Real) or isinstance(found, bool)):
         what = f"its function returned {found!r}, expected a number, or None where it is undefined"
         raise _wrong(metric, run, what)
@@ -137,7 +151,7 @@ def _checked(metric: Metric, run: Measured, found: Any) -> float:
     return value
 
 
-def _wrong(metric: Metric, run: Measured, what: str) -> UserError:
+def _wrong(metric: Metric, run: MeasuredRun, what: str) -> UserError:
     return UserError(
         f"metric {metric.name!r} cannot be computed for run {run.key}: {what} ('palimpsest show "
         f"run {run.key}' shows what it is computed from)"

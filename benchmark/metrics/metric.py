@@ -1,4 +1,4 @@
-"""What a metric is: one object with everything about it."""
+"""The class of metrics, and all metrics by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from palimpsest.strategies.base.facts import Role
 
@@ -17,8 +17,8 @@ class Bounds(NamedTuple):
     Attributes:
         low: The least.
         high: The greatest.
-        fraction: Whether it is a fraction. Seeds far from all others are found for fractions
-            only, since the gap is in percentage points.
+        fraction: Whether it is a fraction. Outliers among seeds are found for fractions only,
+            since the gap is in percentage points.
     """
 
     low: float
@@ -27,15 +27,15 @@ class Bounds(NamedTuple):
 
     @property
     def of_difference(self) -> Bounds:
-        """Those of the difference of two numbers with these bounds."""
+        """The bounds of the difference of two numbers with these bounds."""
         return Bounds(self.low - self.high, self.high - self.low, self.fraction)
 
 
 ACCURACY = Bounds(0.0, 1.0)
 CHANGE = Bounds(-1.0, 1.0)
-"""Of the difference of two accuracies."""
+"""The bounds of the difference of two accuracies."""
 UNBOUNDED = Bounds(-math.inf, math.inf)
-"""Of a fraction without bounds, such as the share of forgetting removed (there may be a gain)."""
+"""For a fraction without bounds, such as the share of forgetting removed (there may be a gain)."""
 
 REFERENCES: tuple[Role, ...] = tuple(role for role in get_args(Role) if role != "contender")
 """The roles of strategies that others are compared with."""
@@ -57,7 +57,7 @@ Need = Literal[
 ``palimpsest.benchmark.runs.record.Record``."""
 
 NEGLIGIBLE = 0.01
-"""A difference of fractions that does not matter, one point, unless a metric says otherwise."""
+"""The default for a difference of fractions that does not matter: one point."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -174,6 +174,27 @@ class Metric:
     def difference_unit(self) -> str:
         """The unit of the difference of two values."""
         return "points" if self.is_percentage else self.unit
+
+
+METRICS: dict[str, Metric] = {}
+"""Every metric by name, in the order of tables: those of this folder, and those of plugins."""
+
+_Function = TypeVar("_Function", bound=Callable[..., float | None])
+
+
+def metric(meaning: str, **known: Any) -> Callable[[_Function], _Function]:
+    """Make a function the metric of its name; for the files of this folder.
+
+    Args:
+        meaning: What it says, as in ``Metric``.
+        known: Its other attributes, likewise.
+    """
+
+    def add(function: _Function) -> _Function:
+        METRICS[function.__name__] = Metric(function.__name__, function, meaning, **known)
+        return function
+
+    return add
 
 
 def _is_positive(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a network consists of: its blocks in the order of use, and the head where it ends."""
+"""Finds the blocks of a network, in the order of use, and its head, by running it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def taken(model: nn.Module, x: Tensor) -> Tensor:
-    """Return inputs as a model takes them: numbers of the type of its first weights."""
+    """Return inputs in the type of a model's first weights."""
     if not x.is_floating_point():
         return x
     weights = _first_weights(model)
@@ -39,16 +39,16 @@ def _first_weights(module: nn.Module) -> Tensor | None:
 
 
 def check_kind(model: nn.Module, name: str, precision: str = "float32") -> None:
-    """Refuse a model that nothing here can train.
+    """Refuse a model of a kind that cannot be trained.
 
     Args:
         model: A network, or a bank.
-        name: What it is called, for messages.
-        precision: Of its training; autocast to bfloat16 leaves weights of float64 as they are.
+        name: Its name, for messages.
+        precision: Of its training; autocast to bfloat16 does not change weights of float64.
 
     Raises:
-        UserError: It is scripted, or has parameters of another type than float32 and float64, or
-            than float32 where it is to be trained in bfloat16.
+        UserError: It is scripted, or has parameters of another type than float32 and float64; in
+            bfloat16, than float32.
     """
     for place, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
@@ -73,7 +73,7 @@ def check_kind(model: nn.Module, name: str, precision: str = "float32") -> None:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What is known of a network from running it.
+    """The parts of a network, as they are run.
 
     Attributes:
         head: The name of its output layer, linear or a convolution.
@@ -90,9 +90,9 @@ class Anatomy:
         """Return the names of the modules that a setting ``shared`` chooses.
 
         Args:
-            network: The network itself.
+            network: The network.
             of: How many of the first blocks; or names of modules, such as ``layer1.0``.
-            name: What the network is called, for the message.
+            name: The network's name, for the message.
 
         Raises:
             UserError: There are fewer blocks, or a name is wrong.
@@ -124,18 +124,18 @@ class Anatomy:
 
 
 def examine(network: nn.Module, input_shape: tuple[int, int, int], name: object) -> Anatomy:
-    """Run a network on two random images, as it is evaluated and as it is trained, and look.
+    """Find the parts of a network: run it on two random images, in evaluation and in training.
 
     Its modes and buffers stay as they are.
 
     Args:
         network: From images (N, C, H, W) to logits (N, classes).
         input_shape: Channels, height and width.
-        name: What it is called, for messages.
+        name: Its name, for messages.
 
     Raises:
         UserError: It does not take such images, changes them, does not return logits, or its last
-            layer with weights is none that can be cut.
+            layer with weights cannot be replaced.
     """
     if isinstance(network, MultiTaskModule):
         raise UserError(
@@ -182,7 +182,7 @@ def statistics(module: nn.Module) -> list[nn.Module]:
 def check(
     network: nn.Module, input_shape: tuple[int, int, int], n_classes: int, name: object
 ) -> set[nn.Module]:
-    """Run a model whose modules were exchanged; return the modules that it uses.
+    """Run a model whose modules were exchanged, and return the modules that it uses.
 
     Raises:
         UserError: It does not return logits (N, n_classes).
@@ -230,7 +230,7 @@ def _run(network: nn.Module, input_shape: tuple[int, int, int], name: object) ->
 
 @contextmanager
 def _hooked(network: nn.Module, order: list[nn.Module]) -> Iterator[None]:
-    """Evaluation mode, while the modules that are run are noted, in the order they begin."""
+    """Set evaluation mode, and add the modules that are run, in the order they begin."""
     modes = {module: module.training for module in network.modules()}
 
     def note(module: nn.Module, *_: Any) -> None:
@@ -249,7 +249,7 @@ def _hooked(network: nn.Module, order: list[nn.Module]) -> Iterator[None]:
 
 @contextmanager
 def _outputs(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    """What each linear layer and convolution returns, whenever it is run."""
+    """Collect the outputs of each linear layer and convolution."""
     found: dict[nn.Module, list[Tensor]] = {}
 
     def note(layer: nn.Module, _: Any, output: Tensor) -> None:
@@ -266,7 +266,7 @@ def _outputs(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
 
 @contextmanager
 def _in_training(network: nn.Module) -> Iterator[None]:
-    """Training mode; buffers are restored afterwards."""
+    """Set training mode; modes and buffers are restored afterwards."""
     modes = {module: module.training for module in network.modules()}
     saved = {buffer: buffer.clone() for buffer in network.buffers()}
     network.train()
@@ -280,7 +280,7 @@ def _in_training(network: nn.Module) -> Iterator[None]:
 
 
 def _is_head(layer: nn.Module | None, logits: Tensor) -> bool:
-    """Whether a new layer of its type does the same for another number of classes."""
+    """Whether a new layer of its type can replace it, for another number of classes."""
     if layer is None or layer._forward_hooks or layer._forward_pre_hooks:
         return False
     if type(layer) not in _HEADS:
@@ -291,11 +291,9 @@ def _is_head(layer: nn.Module | None, logits: Tensor) -> bool:
 
 
 def _are_logits(outputs: list[Tensor], logits: Tensor) -> bool:
-    """Whether a network returns what its head does, once, or a mean or maximum over places.
+    """Whether logits (N, classes) are the only output of the head, or its mean or maximum.
 
-    Args:
-        outputs: Of the head, (N, classes), (N, classes, height, width) or (N, places, classes).
-        logits: What the network returned, (N, classes).
+    The output is (N, classes), (N, classes, height, width) or (N, places, classes).
     """
     if len(outputs) != 1:
         return False
@@ -319,7 +317,7 @@ def _blocks(module: nn.Module, head: str, prefix: str = "") -> Iterator[str]:
 
 
 def _is_row(module: nn.Module) -> bool:
-    """Whether a module is several layers, one after the other; their normalisation apart."""
+    """Whether a module is a sequence of several layers, normalisation not counted."""
     if type(module) is not nn.Sequential:
         return False
     layers = [m for m in module if next(m.parameters(), None) is not None]

@@ -15,10 +15,10 @@ from palimpsest.benchmark.models.anatomy import statistics, taken
 class ModelBank(MultiTaskModule):
     """Models that share blocks; model i answers to task label i.
 
-    To Avalanche it is a multi-task module, so that its own strategies and metrics work
-    unchanged. All parameters exist from the start: adapting to an experience allocates
-    nothing, so evaluation cannot change the model. Inputs become numbers of the type of its
-    weights, float32 or float64.
+    It is a multi-task module of Avalanche, so that Avalanche's own strategies and metrics work
+    unchanged. All parameters exist from the start: adapting to an experience allocates nothing, and
+    evaluation cannot change the model. Inputs are converted to the type of its weights, float32 or
+    float64.
 
     Args:
         blocks: The modules by name (without dots).
@@ -26,7 +26,7 @@ class ModelBank(MultiTaskModule):
         n_classes: Columns of the largest output.
 
     Attributes:
-        widths: How many classes the outputs of a model have, by its task label, of those that have
+        widths: The number of classes of a model's outputs, by task label, for models that have
             run in a batch with a label for each sample.
         of_blocks: Whether each model is a sequence of blocks, and not a whole network.
     """
@@ -79,10 +79,6 @@ class ModelBank(MultiTaskModule):
 
         They run one after another where a subclass runs them in another way, or a block changes its
         input in place.
-
-        Args:
-            x: Inputs.
-            task_labels: Of the models.
 
         Returns:
             The outputs of ``forward_single_task`` for each model.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 Activation = Literal["relu", "tanh"]
+InitialWeights = Literal["torch", "glorot", "glorot_zero_heads"]
 
 _POOLED_BLOCKS = 2
 _HEAD_GRID = 2
@@ -49,9 +51,9 @@ def hidden_blocks(
 
 
 class _ConvolutionBlock(nn.Sequential):
-    """A convolution and what follows it, channels last in memory on a CPU.
+    """A convolution with activation and pooling, channels last in memory on a CPU.
 
-    A training step with 8 to 64 channels takes 0.55 to 0.8 of the time so.
+    So a training step with 8 to 64 channels takes 0.55 to 0.8 of the time.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,3 +72,26 @@ def head(kind: str, width: int, n_classes: int) -> nn.Module:
         return nn.Linear(width, n_classes)
     pooled = nn.AdaptiveAvgPool2d(_HEAD_GRID)
     return nn.Sequential(pooled, nn.Flatten(), nn.Linear(width * _HEAD_GRID**2, n_classes))
+
+
+def draw_weights(
+    hidden: Iterable[nn.Module], heads: Iterable[nn.Module], how: InitialWeights
+) -> None:
+    """Draw the weights of blocks anew, from torch's global generator.
+
+    ``glorot``: weights uniform in ``+-sqrt(6 / (inputs + outputs))``, biases 0 (a convolution's
+    inputs and outputs are channels times pixels of its kernel). ``glorot_zero_heads``: the same,
+    but all weights of the heads are 0. ``torch``: no change.
+
+    Source: Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
+    networks, AISTATS 2010, equation 16.
+    """
+    if how == "torch":
+        return
+    for_heads = nn.init.xavier_uniform_ if how == "glorot" else nn.init.zeros_
+    for blocks, draw in ((hidden, nn.init.xavier_uniform_), (heads, for_heads)):
+        for layer in (layer for block in blocks for layer in block.modules()):
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                draw(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)

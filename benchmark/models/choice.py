@@ -1,4 +1,4 @@
-"""Which network a scenario has, as its settings say; importing this needs no torch."""
+"""The setting for a scenario's network; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from palimpsest.benchmark.models.registry import MODULE, NETWORKS, PREFIXES, TORCHVISION
-from palimpsest.benchmark.settings.named import named
+from palimpsest.benchmark.settings.values import named
 
 PLAIN = ("mlp", "cnn")
 """Networks that families build layer by layer, from depth and width."""
@@ -23,7 +23,7 @@ Statistics = Literal["shared", "per_model", "frozen"]
 
 
 class Network(BaseModel):
-    """A network: in a suite its name alone, or a mapping with what else is to be said."""
+    """A network: in a suite its name alone, or a mapping with more settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -82,7 +82,7 @@ class Network(BaseModel):
 
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
-        """Write it as a suite does: only what is not the default, and a name alone as such."""
+        """Write it as a suite does: only settings that are not at their defaults."""
         fields = type(self).model_fields
         default = {name: fields[name].get_default(call_default_factory=True) for name in fields}
         written = {n: v for n, v in handler(self).items() if n == "name" or v != default[n]}
@@ -98,10 +98,10 @@ class Network(BaseModel):
 
     @property
     def is_registered(self) -> bool:
-        """Whether its name alone says what it is, without a prefix."""
+        """Whether its name has no prefix."""
         return ":" not in self.name
 
     @property
     def is_known(self) -> bool:
-        """Whether the name, if it has no prefix, is that of a network."""
+        """Whether there is such a network; names with a prefix are not checked."""
         return not self.is_registered or self.is_plain or self.name in NETWORKS

@@ -24,9 +24,9 @@ def make(choice: Network, input_shape: Shape, n_classes: int) -> nn.Module:
     """Make a network, initialised from torch's global generator.
 
     Args:
-        choice: Which; not one that families build layer by layer.
+        choice: The network; not one that families build layer by layer.
         input_shape: Channels, height and width of the images.
-        n_classes: The number of outputs, for networks that have to be told.
+        n_classes: The number of outputs, for networks with such a parameter.
 
     Raises:
         UserError: There is no such network, or it cannot be made with these arguments.
@@ -71,7 +71,7 @@ def check(choice: Network) -> None:
 def _checked(
     choice: Network,
 ) -> tuple[Callable[..., Any], dict[str, Any], dict[str, inspect.Parameter]]:
-    """Return what makes a network, arguments that its kind has, and the parameters."""
+    """Return the function for a network, the arguments of its kind, and the parameters."""
     function, given = _found(choice)
     parameters = dict(inspect.signature(function).parameters)
     flexible = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -83,7 +83,7 @@ def _checked(
 
 
 def _why(error: Exception, choice: Network) -> str:
-    """Return why a network cannot be made, in words that name its arguments where that is known."""
+    """Return why a network cannot be made, with the arguments that cause it where known."""
     below = {n: v for n, v in choice.arguments.items() if isinstance(v, int | float) and v < 0}
     if "negative dimension" in str(error) and below:
         listed = ", ".join(f"{name} is {value}" for name, value in below.items())
@@ -94,7 +94,7 @@ def _why(error: Exception, choice: Network) -> str:
 
 
 def _found(choice: Network) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Return the function or class that makes a network, and arguments that its kind has."""
+    """Return the function or class for a network, and the arguments of its kind."""
     prefix = next((known for known in PREFIXES if choice.name.startswith(known)), "")
     name = choice.name.removeprefix(prefix)
     if prefix == TORCHVISION:
@@ -173,7 +173,7 @@ def _of_module(name: str) -> Callable[..., Any]:
 
 
 def _makes_networks(found: Any) -> bool:
-    """Whether this is nothing but a maker of networks: a suite must not name any function."""
+    """Whether it makes networks: a suite must not name any other function."""
     if inspect.isfunction(found):
         try:
             found = get_type_hints(found).get("return")

@@ -1,4 +1,4 @@
-"""Networks made from others: the same modules, with some of them exchanged."""
+"""Makes networks from others: the same modules, some of them exchanged."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ from palimpsest.benchmark.models.anatomy import statistics
 def exchanged(module: nn.Module, others: Mapping[nn.Module, nn.Module]) -> nn.Module:
     """Return a module with others in place of some of its descendants.
 
-    What holds none of these is the same object in both; what holds one is copied, with the same
-    parameters and buffers.
-
-    Args:
-        module: Stays as it is.
-        others: What to put in the place of which descendant.
+    Modules that contain none of these are the same objects in both. Modules that contain one are
+    copied, with the same parameters and buffers.
     """
     return _exchanged(module, dict(others))
 
@@ -49,9 +45,9 @@ def with_own_statistics(module: nn.Module) -> dict[nn.Module, nn.Module]:
 
 
 def new_head(head: nn.Module, n_classes: int) -> nn.Module:
-    """Return a layer like a network's output layer for another number of classes.
+    """Return a new output layer like a given one, for another number of classes.
 
-    It is initialised from torch's global generator, in the type of the other one's weights.
+    It is initialised from torch's global generator, in the type of the given one's weights.
     """
     own: dict[str, Any] = {"bias": head.bias is not None, "dtype": head.weight.dtype}
     if isinstance(head, nn.Conv2d):
@@ -70,7 +66,7 @@ def new_head(head: nn.Module, n_classes: int) -> nn.Module:
 
 
 _DICTIONARIES = [name for name, value in vars(nn.Module()).items() if isinstance(value, dict)]
-"""Of every module: its parameters, buffers, children and hooks, by name."""
+"""The attributes of a module that are dictionaries: parameters, buffers, children, hooks."""
 
 
 def _copy(module: nn.Module) -> nn.Module:

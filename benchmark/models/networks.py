@@ -24,14 +24,14 @@ Sharing = int | tuple[str, ...] | None
 class NetworkBank(ModelBank):
     """Networks that have some modules, or the weights of some modules, in common.
 
-    A batch of a single sample, as the last one of a pass may be, is normalised by running
-    statistics and leaves them alone: it has no variance.
+    A batch of a single sample has no variance, such as the last one of a pass. It is normalised by
+    running statistics, and does not change them.
 
     Args:
         networks: By name, one for each model.
         n_classes: Columns of the largest output.
-        frozen: Whether the running statistics of a normalisation layer are left alone by all but
-            the first model that has it.
+        frozen: Whether only the first model that has a normalisation layer changes its running
+            statistics.
     """
 
     of_blocks = False
@@ -60,7 +60,7 @@ class NetworkBank(ModelBank):
         return [layer for layer in self._normalising[model] if layer not in self._still[model]]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> NetworkBank:
-        """Convert all tensors; modules that had a buffer in common have the new one, too."""
+        """Convert all tensors; modules with a common buffer share the new one, too."""
         holders: dict[Tensor, list[tuple[nn.Module, str]]] = {}
         for module in self.modules():
             for name, buffer in module._buffers.items():
@@ -87,13 +87,7 @@ def _evaluated(layers: Sequence[nn.Module]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Made:
-    """A network as it was made.
-
-    Attributes:
-        choice: Which.
-        input_shape: Of its images.
-        network: The network.
-    """
+    """A network as it was made, before it becomes models."""
 
     choice: Network
     input_shape: Shape
@@ -147,11 +141,6 @@ class _Made:
 
 def trunk(choice: Network, input_shape: Shape, head_sizes: Sequence[int]) -> NetworkBank:
     """Return models that share everything but their heads, initialised from torch's generator.
-
-    Args:
-        choice: Which network.
-        input_shape: Channels, height and width of the images.
-        head_sizes: Classes of each model.
 
     Raises:
         UserError: The network does not fit.

@@ -1,4 +1,4 @@
-"""The networks that a suite can name, beside ``mlp`` and ``cnn``; importing this needs no torch."""
+"""The networks that have names of their own in a suite; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 TORCHVISION, AVALANCHE, MODULE = "torchvision:", "avalanche:", "module:"
 PREFIXES = (TORCHVISION, AVALANCHE, MODULE)
-"""Of networks that others have."""
+"""The prefixes of networks from other libraries."""
 
 
 @dataclass(frozen=True)

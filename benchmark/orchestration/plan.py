@@ -13,8 +13,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from palimpsest.benchmark.data.catalog import data_root
-from palimpsest.benchmark.data.inspection import inspected
+from palimpsest.benchmark.data.catalog import data_root, inspected
 from palimpsest.benchmark.errors import SettingError, UserError
 from palimpsest.benchmark.executors.capacity import default_workers
 from palimpsest.benchmark.executors.options import RunOptions

@@ -1,20 +1,32 @@
-"""The families of scenarios, by name: those that ship, and those of plugins."""
+"""The scenario families by name: each is one file, which is found here.
 
-from palimpsest.benchmark.scenarios.families.avalanche_benchmark import AvalancheBenchmark
-from palimpsest.benchmark.scenarios.families.model_sequence import ModelSequence
-from palimpsest.benchmark.scenarios.families.permuted import Permuted
-from palimpsest.benchmark.scenarios.families.rotated import Rotated
-from palimpsest.benchmark.scenarios.families.split import Split
-from palimpsest.benchmark.scenarios.families.two_models import TwoModels
+To add one, write a class derived from ``ScenarioSettings`` into a file of
+``benchmark/scenarios/families/``. Architecture search has its file in ``benchmark/search/``, which
+it needs. Plugins add their own. Importing this needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from palimpsest.benchmark.scenarios import families
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.search.scenario import ArchitectureSearch
+from palimpsest.benchmark.search import architecture_search
 
-FAMILIES: dict[str, type[ScenarioSettings]] = {
-    "two_models": TwoModels,
-    "model_sequence": ModelSequence,
-    "split": Split,
-    "permuted": Permuted,
-    "rotated": Rotated,
-    "architecture_search": ArchitectureSearch,
-    "avalanche": AvalancheBenchmark,
-}
+
+def _found() -> Iterator[tuple[str, type[ScenarioSettings]]]:
+    """Yield the families that files define, with their names."""
+    files = sorted(Path(*families.__path__).glob("[!_]*.py"))
+    modules = [import_module(f"{families.__name__}.{file.stem}") for file in files]
+    for module in (*modules, architecture_search):
+        for each in vars(module).values():
+            own = isinstance(each, type) and each.__module__ == module.__name__
+            if own and issubclass(each, ScenarioSettings):
+                name = each.model_fields["family"].default
+                if isinstance(name, str):
+                    yield name, each
+
+
+FAMILIES: dict[str, type[ScenarioSettings]] = dict(sorted(_found()))

@@ -1,8 +1,8 @@
-"""What happened inside a run: one file a probe, which a suite names by its file's name.
+"""Probes measure what happens inside a run: one file a probe, which a suite names by its file.
 
 A probe looks into the bank during a run and changes nothing in it. To add one, write a subclass of
-``Probe`` (``base/probe.py``) into a file of this folder: it is found there. Its name, and the
-first line of the file, are read without torch.
+``Probe`` (``base/probe.py``) into a file of this folder. It is found here. Its name and the first
+line of its file are read without torch.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ PROBES = tuple(sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem !=
 
 
 def summary_of(name: str) -> str:
-    """Return what a probe tells, in one line."""
+    """Return what a probe measures, in one line."""
     text = ast.get_docstring(ast.parse((_FOLDER / f"{name}.py").read_text("utf-8"))) or ""
     return text.partition("\n")[0].rstrip(".")
 
 
 def load(name: str) -> type[Any]:
-    """Import and return the class of a probe: the one that its file defines."""
+    """Import and return the class that a probe's file defines."""
     from palimpsest.benchmark.probes.base.probe import Probe
 
     module = import_module(f"{__name__}.{name}")
@@ -44,10 +44,6 @@ def checked(
     names: Sequence[str], error: Callable[[tuple[str | int, ...], str], UserError]
 ) -> tuple[str, ...]:
     """Return the probes that a suite names, each once, in the order of ``PROBES``.
-
-    Args:
-        names: Of probes.
-        error: Makes an error with the line of the suite.
 
     Raises:
         UserError: With the line of an unknown name, and the nearest known one.

@@ -11,18 +11,18 @@ from palimpsest.benchmark.probes.base.probe import Probe
 from palimpsest.strategies.masks.output_rows import held_rows, output_axes, row_sums
 
 SHARE = 0.3
-"""The share of the rows of a weight that count as those that a model needs most."""
+"""The share of a weight's rows that count as the most important ones."""
 
 
 class Overlap(Probe):
-    """How many of the rows that matter most to a model mattered most to an earlier one.
+    """Whether the rows that matter most to a model mattered most to an earlier one.
 
-    A row is all weights that lead to one output of a layer. It scores the sum of its exact diagonal
-    Fisher information on the model's training data, at most 1,000 samples, right after its
-    training. For each later ``model``, ``earlier`` model and shared ``block``: ``jaccard``, of the
-    ``SHARE`` of rows of each weight with the highest scores how many both have, divided by how many
-    either has; ``block`` is ``None`` for all shared blocks together. Sets drawn by chance have
-    ``SHARE / (2 - SHARE)``, 0.176.
+    A row is all weights that lead to one output of a layer. Its score is the sum of its exact
+    diagonal Fisher information on the model's training data, at most 1,000 samples, right after its
+    training. The ``SHARE`` of each weight's rows with the highest scores matter most. For each
+    later ``model``, ``earlier`` model and shared ``block``, ``jaccard`` is the number of such rows
+    that both have, divided by the number that either has. ``block`` is ``None`` for all shared
+    blocks together. Random sets have ``SHARE / (2 - SHARE)``, 0.176.
     """
 
     def __init__(self, *arguments: Any) -> None:

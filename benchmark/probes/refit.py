@@ -1,4 +1,4 @@
-"""What an earlier model could still do if its private parts kept up with the shared ones."""
+"""The accuracy that an earlier model could have if its private parts fitted the shared ones."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Refit(Probe):
     can serve the model and only its private parts are outdated; where it stays low, the
     representation is lost.
 
-    A strategy that shares nothing tells whether the blocks serve the model because they still hold
-    what it learned, or because any training on such data is enough. There each model has its own
-    network, and it is fitted to the blocks of the latest network that has all of them, which
-    started from the same initial weights and never saw the model. Models without such a later
-    network have no row.
+    A strategy that shares nothing is the control: do the blocks serve the model because they still
+    hold what it learned, or is any training on such data enough? There each model has its own
+    network. It is fitted to the blocks of the latest network that has all of them, which started
+    from the same initial weights and never saw the model. Models without such a later network have
+    no row.
     """
 
     def absent(self) -> str | None:
@@ -71,7 +71,7 @@ class Refit(Probe):
                 self.rows.append({"model": model, "before": before, "after": after})
 
     def _donor(self, model: int) -> int | None:
-        """The model whose shared blocks a model is fitted to: itself, if they are really shared."""
+        """Return the model whose shared blocks a model is fitted to: itself, if it shares any."""
         if self.subject.facts.role != "alone":
             return model
         paths, blocks = self.subject.paths, {*self.subject.shared(model)}

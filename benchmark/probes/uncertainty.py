@@ -1,4 +1,4 @@
-"""How sure models are of what they predict, and how right they are to be so sure."""
+"""How confident models are in their predictions, and how well that fits their accuracy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from palimpsest.benchmark.training.template import EVALUATION_BATCH
 from palimpsest.strategies.base.hooks import Samples
 
 DRAWS = 32
-"""How many draws of weights are averaged over."""
+"""The number of draws of weights that are averaged."""
 
 BINS = 15
 """Bins of the calibration error, as in the paper."""
@@ -50,7 +50,7 @@ class Uncertainty(Probe):
     of_blocks = False
 
     def absent(self) -> str | None:
-        """Return a reason if predictions are not probabilities of classes, of models that last."""
+        """Return a reason if predictions are not probabilities of classes, or models change."""
         scenario = self.subject.scenario
         if scenario.search is not None:
             return "the models of a search are other architectures in each epoch"
@@ -104,7 +104,7 @@ class Uncertainty(Probe):
         self._note(model, moment, "sampled", log_mean, y, sigma)
 
     def _weights(self, bank: nn.Module, model: int) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights that layers of a model compute with, but for its head, with names."""
+        """Yield the weights of a model's layers, except its head, with names."""
         parts: list[tuple[str, nn.Module]] = [("", bank)]
         if isinstance(bank, ModelBank):
             parts = [(block, bank.blocks[block]) for block in self.subject.paths[model][:-1]]
@@ -146,14 +146,10 @@ def _mean_square(means: Mapping[str, Tensor], drawn: Mapping[str, Tensor]) -> fl
 
 
 def predictions(strategy: Any, experience: Any) -> tuple[Tensor, Tensor]:
-    """Return what a model predicts where it is evaluated, and what is right.
-
-    Args:
-        strategy: The Avalanche strategy.
-        experience: Of its test stream.
+    """Evaluate a model on a test experience.
 
     Returns:
-        Log-probabilities (N, classes) in double precision, and classes (N,).
+        Log-probabilities (N, classes) in double precision, and the right classes (N,).
     """
     collector = _Collector()
     strategy.plugins.append(collector)
@@ -165,7 +161,7 @@ def predictions(strategy: Any, experience: Any) -> tuple[Tensor, Tensor]:
 
 
 class _Collector:
-    """The part of an Avalanche plugin that keeps what is evaluated."""
+    """A plugin that keeps the outputs and targets of an evaluation."""
 
     def __init__(self) -> None:
         self.outputs: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""What merging costs: each model as its training left it, beside the merged one."""
+"""What merging costs: the accuracy of each model after its training, and when merged."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from palimpsest.strategies.merging.merging import Merging
 class Unmerged(Probe):
     """The test accuracy of each model without and with the others.
 
-    A row per ``model``, right after its training: ``unmerged``, with the weights that its training
-    ended with, and ``merged``, as the strategy evaluates it then. As models are trained apart, what
-    is trained later does not change the first; the end of the second is in the accuracy matrix.
+    A row per ``model``, right after its training: ``unmerged``, with the weights at the end of its
+    training, and ``merged``, as the strategy evaluates it then. Models are trained apart, so later
+    trainings do not change the first number. The second one at the end is in the accuracy matrix.
     """
 
     def absent(self) -> str | None:

@@ -1,6 +1,6 @@
-"""What all code of a process shares: the global random generators, and settings of torch.
+"""The global random generators and settings of torch, which all code of a process shares.
 
-A network may draw from torch's generator (dropout), numpy's or Python's; all are seeded and
+A network may draw from torch's generator (dropout), numpy's or Python's. All are seeded and
 restored together.
 """
 
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from palimpsest.benchmark.randomness.rng_state import rng_state, set_rng_state
 
 
 def seed_generators(seed: int) -> None:
@@ -35,24 +37,19 @@ def own_numbers(device: torch.device, seed: int = 0) -> Iterator[None]:
         device: Its generator is restored, besides the CPU's, numpy's and Python's.
         seed: The seed inside.
     """
-    devices = []
-    if device.type == "cuda":
-        devices = [torch.cuda.current_device() if device.index is None else device.index]
-    numpys, pythons = np.random.get_state(), random.getstate()
+    before = rng_state(device)
     try:
-        with torch.random.fork_rng(devices=devices):
-            seed_generators(seed)
-            yield
+        seed_generators(seed)
+        yield
     finally:
-        np.random.set_state(numpys)
-        random.setstate(pythons)
+        set_rng_state(before, device)
 
 
 @contextmanager
 def own_settings() -> Iterator[None]:
-    """Give a run gradients and float32, whatever a plugin has left in the process before.
+    """Give a run gradients and float32, whatever a plugin has set in the process before.
 
-    After it the settings, and the working folder, are what they were.
+    Afterwards the settings and the working folder are restored.
     """
     gradients, kind, folder = torch.is_grad_enabled(), torch.get_default_dtype(), None
     with suppress(OSError):  # the folder has been removed

@@ -1,4 +1,4 @@
-"""Random generators, and their states as values."""
+"""The states of random generators, as values."""
 
 from __future__ import annotations
 

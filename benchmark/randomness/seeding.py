@@ -1,7 +1,7 @@
-"""All randomness of a run, from one seed.
+"""All randomness of a run comes from one seed.
 
-Every use has its own stream, so that strategies are compared on the same initial weights and the
-same batches, and drawing more numbers in one place affects no other.
+Each purpose has its own stream. So strategies are compared on the same initial weights and batches,
+and drawing more numbers for one purpose affects no other.
 """
 
 from __future__ import annotations

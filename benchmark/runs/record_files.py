@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.benchmark.files.untrusted import content, parsed
-from palimpsest.benchmark.files.writing import Kind, Output, write_files
+from palimpsest.benchmark.files.writing import FileKind, Output, write_files
 from palimpsest.benchmark.runs.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of
 
 _MARK = "palimpsest.rescued"
 _VERSION = 1
-_KIND = Kind("run", re.compile(re.escape(f'{{"{_MARK}"').encode()))
+_KIND = FileKind("run", re.compile(re.escape(f'{{"{_MARK}"').encode()))
 _MOST_BYTES = 1 << 30
 
 

@@ -1,4 +1,5 @@
-"""What is learned, in which order: one file per family of scenarios.
+"""Scenarios: the models, their data, and the order in which they learn.
 
-Each family is a settings class, checked without torch, whose ``build`` creates the scenario.
+Each family is one file of ``families/``: a class of settings, checked without torch, whose
+``build`` creates the scenario.
 """

@@ -1,4 +1,4 @@
-"""From a bank of models and the data of each experience to a scenario."""
+"""Makes a scenario from a bank of models and the data of each experience."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def assemble(
     targets: Sequence[float | None] | None = None,
     chosen: Callable[[Samples, int | None], Samples] = choose,
 ) -> Scenario:
-    """Make a scenario; families do so through ``ScenarioSettings.assemble``.
+    """Make a scenario; families call this through ``ScenarioSettings.assemble``.
 
     Args:
         model: The bank.
@@ -38,14 +38,14 @@ def assemble(
         curve_split: The split that curves are measured on: ``test`` or ``validation``.
         curve_samples: How many samples of it, a fixed random choice; ``None`` for all.
         targets: See ``Scenario.targets``.
-        chosen: Chooses so many samples for curves.
+        chosen: Chooses the samples for curves.
 
     Raises:
-        UserError: Data that are no tensors, or another number of labels than of samples.
+        UserError: Data are not tensors, or have another number of labels than of samples.
     """
 
     def datasets(split: Callable[[Part], Samples]) -> list[InMemoryDataset]:
-        """What is the same part again has the same tensors, and labels that are listed once."""
+        """Make a dataset of each part; the labels of a part that is repeated are listed once."""
         known: dict[int, tuple[Samples, Targets]] = {}
         for part in parts:
             if id(part) not in known:

@@ -1,4 +1,4 @@
-"""Whether a scenario's data can be trained on: looked at once, before anything trains."""
+"""Checks a scenario's data and settings once, before anything trains."""
 
 from __future__ import annotations
 
@@ -18,14 +18,11 @@ from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset, is
 
 
 def check_experiences(scenario: Scenario) -> None:
-    """Refuse data on which every run would fail, or would mean nothing.
-
-    Args:
-        scenario: As its family has built it.
+    """Refuse data on which every run would fail or be meaningless.
 
     Raises:
         UserError: An experience has no samples, inputs that are not finite or that the model does
-            not take, or labels that are no classes of the model.
+            not take, or labels that are not classes of the model.
     """
     for stream, what in (("train", "training"), ("test", "test")):
         for number, experience in enumerate(getattr(scenario, stream), 1):
@@ -40,15 +37,14 @@ def check_experiences(scenario: Scenario) -> None:
 
 
 def has_classes(scenario: Scenario) -> bool:
-    """Whether each target is one class, by the loss and by what counts as right."""
+    """Whether each target is one class: the loss and the accuracy are those of classes."""
     return type(scenario.loss) is nn.CrossEntropyLoss and scenario.right is right_class
 
 
 def flatten_labels(scenario: Scenario) -> None:
-    """Make labels in a column, (N, 1), those of the samples, (N,), where each is one class.
+    """Turn labels in a column, (N, 1), into (N,), if each is one class.
 
-    Args:
-        scenario: As its family has built it; its experiences get other datasets.
+    The scenario's experiences get new datasets.
     """
     if not has_classes(scenario):
         return
@@ -61,16 +57,12 @@ def flatten_labels(scenario: Scenario) -> None:
 
 
 def check_training(settings: ScenarioSettings, scenario: Scenario) -> None:
-    """Refuse settings of the training that do not fit the scenario that was built.
-
-    Args:
-        settings: Of the scenario.
-        scenario: As they have built it.
+    """Refuse settings of the training that do not fit the scenario that they have built.
 
     Raises:
-        UserError: The model is of a kind or type that cannot be trained, or not so; a learning-rate
-            schedule has no step, labels cannot be smoothed, inputs not augmented, or a scenario
-            with visits of its own is to be online.
+        UserError: The model cannot be trained, or not in this precision; a learning-rate schedule
+            has no step; labels cannot be smoothed, or inputs not augmented; or a scenario with a
+            schedule of its own is online.
     """
     if settings.online and scenario.schedule is not None:
         raise UserError(
@@ -107,15 +99,11 @@ def check_smoothing(loss: OfOutputs, share: float) -> None:
 
 
 def check_images(settings: Augment, scenario: Scenario) -> None:
-    """Refuse to augment what is no image.
-
-    Args:
-        settings: What is to be changed.
-        scenario: Whose training data are to be changed.
+    """Refuse to augment inputs that do not fit the changes.
 
     Raises:
-        UserError: The inputs are not images, too small for the changes, of colours unknown, or
-            grey where colours are to change.
+        UserError: The inputs are not images, or are too small; or colours change and are not known,
+            or grey.
     """
     scales = []
     for number, experience in enumerate(scenario.train, 1):

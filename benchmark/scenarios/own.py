@@ -1,4 +1,4 @@
-"""What a scenario of the user's own loads, and which settings it reads: found by building it."""
+"""Builds a user's own scenario once, to find the data that it loads and the settings it reads."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.settings.scenario import OF_PLAIN, ScenarioSettings
 
 _SEED = 0
-"""It is always built for this seed, so that a run has the same key whatever the suite's seeds."""
+"""It is always built for this seed: the keys of runs do not depend on the suite's seeds."""
 
 _OF_DATA = ("data", "samples", "validation", *OF_PLAIN)
-"""Settings of all scenarios that only ``build`` can use."""
+"""Settings of all scenarios that only ``build`` can read."""
 
 _ALL = frozenset({"__dict__", "model_dump", "model_copy", "model_dump_json", "__iter__"})
 _AT_ONCE = 4096
@@ -35,12 +35,12 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Content:
-    """What building a scenario has shown.
+    """The result of building a scenario.
 
     Attributes:
-        digest: Of the data of all its experiences; ``None`` if building failed.
-        idle: Settings that it does not read and that are as by default.
-        scenario: As it was built; ``None`` if that failed.
+        digest: A hash of the data of all its experiences; ``None`` if building failed.
+        idle: Settings that it does not read, and that are at their defaults.
+        scenario: The scenario; ``None`` if building failed.
     """
 
     digest: str | None
@@ -49,11 +49,7 @@ class Content:
 
 
 def content_of(settings: ScenarioSettings, root: Path) -> Content:
-    """Build a scenario once, check it, and hash the tensors that it returns.
-
-    Args:
-        settings: Of the user's own family.
-        root: The folder that holds the data sets.
+    """Build a scenario of a user's own family once, check it, and hash its tensors.
 
     Raises:
         UserError: No run could train on it.
@@ -82,7 +78,7 @@ def content_of(settings: ScenarioSettings, root: Path) -> Content:
 
 @contextmanager
 def _watched(settings: ScenarioSettings) -> Iterator[set[str]]:
-    """Note which attributes are read, by name."""
+    """Collect the names of the attributes that are read."""
     kind, read = type(settings), set[str]()
 
     def noted(self: Any, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A scenario that is ready to run: Avalanche experiences and the bank of models that learn them."""
+"""A scenario, ready to run: Avalanche experiences and the bank of models that learn them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ OfOutputs = Callable[[Tensor, Tensor], Tensor]
 
 
 def right_class(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return where the class with the largest logit is the target's.
-
-    Args:
-        outputs: Logits (N, ..., classes).
-        targets: Classes (N, ...).
+    """Return where the largest of logits (N, ..., classes) is that of the target (N, ...).
 
     Returns:
         Booleans of the targets' shape; an accuracy counts all of them, such as each token of a
@@ -42,8 +38,8 @@ class Scenario:
         steps: Optimizer steps of each model, at most.
         targets: Validation accuracy at which a model's training ends early, or ``None``.
         loss: The training loss, a mean over the batch.
-        right: Whether each prediction that counts is right, as booleans; accuracies are their mean.
-            Targets that do not count (padding) are left out.
+        right: Whether each prediction that counts is right, as booleans; their mean is the
+            accuracy. Targets that do not count (padding) are left out.
         schedule: The scenario's own schedule, in place of training the models in turn.
         search: The plan of a search, if the models are architectures of a supernet.
         classes: The names of the classes of each experience, where they are known.
@@ -64,9 +60,9 @@ class Scenario:
 
     @property
     def told(self) -> dict[str, list[list[str]]]:
-        """What a store keeps of the classes: of each experience, where these have different ones.
+        """The classes of each experience, for the store; empty if all have the same ones.
 
-        They are in the order of their labels, and called by these where their names are not known.
+        They are in the order of their labels; a class without a known name is called by its label.
         """
         own = self.classes or tuple(
             tuple(map(str, sorted(getattr(experience, "classes_in_this_experience", ()))))

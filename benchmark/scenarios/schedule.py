@@ -1,10 +1,8 @@
 """The order in which a run trains its models, and when it evaluates them.
 
-A strategy says whether it trains models in turn or at once (its facts); a scenario may
-have a schedule of its own: alternating visits, as in an architecture search, where many
-sub-networks of one bank are trained for a few steps at a time, in any order and repeatedly.
-Importing this needs
-no torch.
+A strategy's facts say whether it trains models in turn or at once. A scenario may have a schedule
+of its own: alternating visits, as in an architecture search, where many sub-networks of one bank
+are trained for a few steps at a time, in any order and repeatedly. Importing this needs no torch.
 """
 
 from __future__ import annotations
@@ -85,11 +83,7 @@ class Schedule:
 
 
 def in_turn(steps: Sequence[int]) -> Schedule:
-    """Return the schedule that trains each model once and then evaluates all of them.
-
-    Args:
-        steps: Of each model.
-    """
+    """Return the schedule that trains each model once and then evaluates all of them."""
     everyone = tuple(range(len(steps)))
     return Schedule("in turn", tuple(Visit((i,), n, everyone) for i, n in enumerate(steps)), True)
 

@@ -1,4 +1,4 @@
-"""The batches of a search: one sequence of them, of which every visit takes the next ones."""
+"""The batches of a search: one sequence, of which every visit takes the next ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from palimpsest.benchmark.data.formats.pixels import Inputs
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.search.settings import Search
+from palimpsest.benchmark.search.plan import SearchPlan
 from palimpsest.benchmark.training.template import Batches
 
 
@@ -70,14 +70,9 @@ class Consecutive(Batches):
 
 @dataclass(frozen=True)
 class SearchOrder:
-    """Gives each training of a search its batches.
+    """Gives each training of a search its batches, by the run's seed."""
 
-    Attributes:
-        search: The search.
-        seed: The run's.
-    """
-
-    search: Search
+    search: SearchPlan
     seed: int
 
     def __call__(

@@ -1,4 +1,4 @@
-"""What a search measures: visits, epoch by epoch, and architectures at the end."""
+"""The measurements of a search: of visits, epoch by epoch, and of architectures at the end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from torch.nn import functional
 
 from palimpsest.benchmark.probes.base.probe import Probe, Subject, storable
-from palimpsest.benchmark.search.policy import Policy
-from palimpsest.benchmark.search.settings import Moment, Search
+from palimpsest.benchmark.search.controller import Policy
+from palimpsest.benchmark.search.plan import Moment, SearchPlan
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.supernets.supernet import Architecture
 from palimpsest.benchmark.training.evaluation import LOADER, evaluate
@@ -24,14 +24,9 @@ class Measuring(Probe):
 
     Visits are measured on a fixed part of the validation split, before, right after, and at the end
     of the epoch; the ranking is on the whole validation split and the test set. It changes nothing.
-
-    Args:
-        subject: The run.
-        search: The search.
-        policy: Who draws the architectures; ``None``: chance does.
     """
 
-    def __init__(self, subject: Subject, search: Search, policy: Policy | None) -> None:
+    def __init__(self, subject: Subject, search: SearchPlan, policy: Policy | None) -> None:
         super().__init__(subject)
         self._search = search
         self._policy = policy
@@ -42,7 +37,7 @@ class Measuring(Probe):
     # Around every visit.
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Measure the architectures of a visit as they are found."""
+        """Measure the architectures of a visit before its training."""
         moment = self._search.moment_of(strategy.step_clock.training)
         slots = self._slots(moment)
         for slot, error in zip(slots, self._errors(strategy, slots), strict=True):
@@ -55,7 +50,7 @@ class Measuring(Probe):
             })  # fmt: skip
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Measure them as they are left; when an epoch ends, all that were measured in it."""
+        """Measure them after it; when an epoch ends, measure all of the epoch again."""
         moment = self._search.moment_of(strategy.step_clock.training)
         slots = self._slots(moment)
         rows = self._epoch[len(self._epoch) - len(slots) :]
@@ -77,7 +72,7 @@ class Measuring(Probe):
     # At the end.
 
     def result(self, strategy: Any) -> dict[str, Any]:
-        """Return what the store keeps.
+        """Return the measurements, for the store.
 
         Returns:
             ``rows``, one for each measured visit of an architecture: ``epoch``, ``visit`` of the
@@ -85,8 +80,8 @@ class Measuring(Probe):
             ``after`` and at the ``end`` of the epoch. ``ranking``, one row for each architecture
             that is ranked: ``architecture``, ``validation`` and ``test`` error, and its
             ``probability`` if a controller draws. ``rewards``: the mean reward of each of the
-            controller's steps. ``derived``: what the controller has found, a row as those of the
-            ranking. ``perplexity``: whether errors are perplexities, not error rates.
+            controller's steps. ``derived``: the architecture that the controller has found, a row
+            as in the ranking. ``perplexity``: whether errors are perplexities, not error rates.
         """
         found: dict[str, Any] = {"rows": self.rows, "perplexity": self._search.perplexity}
         found["ranking"] = self._ranked(strategy, self._chosen())
@@ -98,7 +93,7 @@ class Measuring(Probe):
         return {name: storable(value) for name, value in found.items()}
 
     def _chosen(self) -> list[Architecture]:
-        """Return what is ranked: all, or so many of the space, chosen by a fixed seed."""
+        """Return the architectures to rank: all of the space, or some, chosen by a fixed seed."""
         if not self._search.shared:
             return list(self._bank.architectures)
         space, count = self._bank.space, self._search.ranked

@@ -1,31 +1,52 @@
-"""The parts of a search that take part in its training."""
+"""The parts of a search: its scenario, and what a run needs to train and measure it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from palimpsest.benchmark.probes.base.probe import Subject
+from palimpsest.benchmark.scenarios.assembly import assemble
 from palimpsest.benchmark.scenarios.scenario import Scenario
+from palimpsest.benchmark.scenarios.streams.parts import Part, choose
+from palimpsest.benchmark.scenarios.streams.windows import first_windows
 from palimpsest.benchmark.search.batches import SearchOrder
-from palimpsest.benchmark.search.carrying import CarriedState
-from palimpsest.benchmark.search.decay import EpochDecay
+from palimpsest.benchmark.search.controller import Policy, Reward
 from palimpsest.benchmark.search.measuring import Measuring
-from palimpsest.benchmark.search.policy import Policy, Reward
+from palimpsest.benchmark.search.plan import SearchPlan
+from palimpsest.benchmark.search.plugins import CarriedState, EpochDecay, Sampling
 from palimpsest.benchmark.search.samplers import Controlled
-from palimpsest.benchmark.search.sampling import Sampling
-from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.training.loss import TokenLoss
+
+
+def assemble_search(
+    search: SearchPlan, bank: SupernetBank, part: Part, measured_samples: int | None
+) -> Scenario:
+    """Make the scenario of a search: every slot is an experience, and all have the same data."""
+    columns = search.columns
+    scenario = assemble(
+        bank,
+        [part] * search.slots,
+        range(search.slots),
+        steps=[search.batches] * search.slots,
+        curve_split="validation",
+        curve_samples=measured_samples,
+        chosen=choose if columns is None else partial(first_windows, columns=columns),
+    )
+    scenario = replace(scenario, schedule=search.schedule(), search=search)
+    return scenario if columns is None else replace(scenario, loss=TokenLoss())
 
 
 @dataclass(frozen=True)
 class SearchParts:
-    """What a run needs whose scenario is a search.
+    """The parts of a run whose scenario is a search.
 
     Attributes:
         order: Gives each training its batches.
-        plugins: That take part in its training.
-        policy: Who draws the architectures; ``None``: chance does.
+        plugins: Take part in its training.
+        policy: Draws the architectures; ``None``: they are random.
     """
 
     order: SearchOrder
@@ -34,14 +55,9 @@ class SearchParts:
 
     @classmethod
     def of(cls, scenario: Scenario, seed: int) -> SearchParts | None:
-        """Return the parts for a scenario; ``None`` if it is no search.
-
-        Args:
-            scenario: The scenario.
-            seed: The run's.
-        """
+        """Return the parts for a scenario and a run's seed; ``None`` if it is not a search."""
         search, bank = scenario.search, scenario.model
-        if not isinstance(search, Search):
+        if not isinstance(search, SearchPlan):
             return None
         assert isinstance(bank, SupernetBank)
         policy = None
@@ -56,7 +72,7 @@ class SearchParts:
         return cls(SearchOrder(search, seed), plugins, policy)
 
     def measuring(self, subject: Subject) -> Measuring:
-        """Return what measures it."""
+        """Return the probe of the search."""
         return Measuring(subject, self.order.search, self.policy)
 
 

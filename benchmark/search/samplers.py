@@ -1,4 +1,4 @@
-"""Who draws the architectures of a search; importing this needs no torch."""
+"""The samplers of a search, which draw its architectures; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.scenarios.settings.values import Count, Decay, Fraction, Rate, Settings
-from palimpsest.benchmark.settings.named import BY_NAME
+from palimpsest.benchmark.settings.values import BY_NAME, Count, Decay, Fraction, Rate, Settings
 
 
 class Uniform(Settings):
@@ -17,7 +16,7 @@ class Uniform(Settings):
 
 
 class SinglePath(Settings):
-    """The same, with a new architecture for every batch.
+    """Every architecture with the same probability, a new one for every batch.
 
     Source: Guo et al., Single path one-shot neural architecture search with uniform sampling, ECCV
     2020.

@@ -12,21 +12,21 @@ from palimpsest.benchmark.search.supernets.supernet import Architecture, Space, 
 
 
 class SupernetBank(ModelBank):
-    """A supernet whose slots answer to task labels.
+    """A supernet with a slot for each task label.
 
-    A slot stands for one architecture at a time, and for others later: so a bank of a few slots is
+    A slot stands for one architecture at a time, and for others later. So a bank of a few slots is
     enough for spaces of any size.
 
     Args:
         supernets: One that all slots share, or one for each slot, with weights of its own.
-        architectures: What each slot stands for at first.
+        architectures: The first architecture of each slot.
 
     Attributes:
-        architectures: What each slot stands for now. Whoever changes it says what is trained and
-            evaluated next.
+        architectures: The current architecture of each slot. Whoever changes it decides what is
+            trained and evaluated next.
 
     Raises:
-        ValueError: An architecture is none of the space.
+        ValueError: An architecture is not in the space.
     """
 
     of_blocks = False
@@ -43,7 +43,7 @@ class SupernetBank(ModelBank):
 
     @property
     def space(self) -> Space:
-        """The architectures that there are."""
+        """The space of the supernet's architectures."""
         return self.supernet(0).space
 
     def supernet(self, slot: int) -> Supernet:
@@ -73,7 +73,7 @@ class SupernetBank(ModelBank):
         return found
 
     def architecture_of(self, label: int) -> Architecture:
-        """Return what a slot stands for now."""
+        """Return the current architecture of a slot."""
         return self.architectures[label]
 
     def distance(self, a: Architecture, b: Architecture) -> float:
@@ -81,15 +81,15 @@ class SupernetBank(ModelBank):
         return self.space.distance(a, b)
 
     def sample_architecture(self, generator: np.random.Generator) -> Architecture:
-        """Draw one of the space, each with the same probability."""
+        """Draw an architecture of the space, each with the same probability."""
         return self.space.sample(generator)
 
     def options(self) -> tuple[int, ...]:
-        """Return how many options each decision has; they are independent."""
+        """Return the number of options of each decision; decisions are independent."""
         return self.space.options
 
     def edges(self) -> frozenset[str]:
-        """Return the names of the parameters that belong to a choice, as they are in the bank."""
+        """Return the names in the bank of the parameters that belong to a choice."""
         return frozenset(
             f"blocks.{block}.{name}"
             for block, supernet in self.blocks.items()
@@ -98,7 +98,7 @@ class SupernetBank(ModelBank):
         )
 
     def parameters_of(self, model: int) -> dict[str, nn.Parameter]:
-        """Return the parameters that a slot's architecture uses now, by their name in the bank."""
+        """Return the parameters of a slot's current architecture, by their name in the bank."""
         (block,) = self.paths[model]
         used = self.supernet(model).used(self.architectures[model])
         named = self.blocks[block].named_parameters()

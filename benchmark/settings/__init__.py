@@ -1,1 +1,1 @@
-"""What all settings have: they are chosen by name, checked, and apply or not."""
+"""What all settings have in common: their base class, defaults, checks and texts."""

@@ -18,13 +18,13 @@ def check_signature(
     arguments: Mapping[str, Any],
     documentation: str,
 ) -> None:
-    """Refuse arguments that something does not take, and missing ones.
+    """Refuse arguments that a class or function does not take, and missing ones.
 
     Args:
-        who: What takes them, for messages.
-        parameters: All that it takes.
-        decided: Those that the harness gives.
-        arguments: Those that the suite gives.
+        who: The class or function, for messages.
+        parameters: Its parameters.
+        decided: Those whose arguments the harness gives.
+        arguments: The arguments that the suite gives.
         documentation: Where to read about them, for messages.
 
     Raises:
@@ -48,7 +48,7 @@ def check_signature(
 
 
 def _check_type(who: str, parameter: inspect.Parameter, value: Any) -> None:
-    """Refuse a value of another type than the signature says, or than its default has."""
+    """Refuse a value that has neither the type of the signature nor that of the default."""
     if parameter.default is not parameter.empty and value == parameter.default:
         return
     wanted: Any = parameter.annotation

@@ -1,4 +1,4 @@
-"""Which settings are at their defaults; importing this needs no torch."""
+"""Finds the settings that are at their defaults; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 _CHOICES = frozenset({"name", "family"})
-"""Settings that say which of several classes others belong to."""
+"""Settings that choose the class of the others."""
 
 
 def at_defaults(
@@ -19,8 +19,8 @@ def at_defaults(
     Args:
         settings: The settings.
         written: What of them is stored.
-        usual: The default of the setting that they are inside of. If it is of another class,
-            they are compared with the defaults of their own, and their name is told.
+        usual: The default of the setting that they are the value of. If it is of another class,
+            they are compared with the defaults of their own class, and their name is yielded, too.
     """
     same = type(usual) is type(settings)
     for name, value in written.items():

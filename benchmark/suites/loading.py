@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from palimpsest.benchmark.data.catalog import check_name
-from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX
+from palimpsest.benchmark.data.paths import TEXT_PREFIX
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS
 from palimpsest.benchmark.models.choice import PLAIN, Network

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from palimpsest.benchmark.errors import UserError, nearest
-from palimpsest.benchmark.files.writing import Kind, Output
+from palimpsest.benchmark.files.writing import FileKind, Output
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.formats.data import csv_lines, csv_of, harmless, parquet_of
 from palimpsest.reports.formats.images import pdf, png, warned_once
@@ -52,7 +52,7 @@ _SUFFIXES = {"latex": "tex"}  # where it is not the format's name
 
 _INDEX = "index.csv"
 _INDEX_COLUMNS = ("name", "kind", "files", "title", "caption")
-_INDEX_KIND = Kind("report", re.compile(",".join(_INDEX_COLUMNS).encode() + b"\n"))
+_INDEX_KIND = FileKind("report", re.compile(",".join(_INDEX_COLUMNS).encode() + b"\n"))
 
 _STARTS = {
     "csv": re.compile(rb"[^\0]*\Z"),  # text
@@ -138,7 +138,7 @@ class Exports:
         for part in (*every, *parts):
             files = _files(part, self.tables, self.figures)
             for name, content in files.items():
-                kind = Kind("report", _STARTS[name.rpartition(".")[2]], _listed)
+                kind = FileKind("report", _STARTS[name.rpartition(".")[2]], _listed)
                 outputs.append(Output(self.folder / name, content, kind))
             shown = "table" if isinstance(part, Table) else "figure"
             index[part.name, shown, harmless(part.title), harmless(part.caption)] = list(files)

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.files.writing import Kind, Output, write_files
+from palimpsest.benchmark.files.writing import FileKind, Output, write_files
 from palimpsest.benchmark.store.store import Record, SuiteNote
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.formats.export import Exports
@@ -26,7 +26,7 @@ from palimpsest.reports.runs.provenance import WPL_PAPER, citation, exact_settin
 from palimpsest.reports.runs.suite_text import suite_files
 from palimpsest.reports.wording.words import several
 
-REPORT = Kind(
+REPORT = FileKind(
     "report",
     re.compile(
         rb'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -34,7 +34,7 @@ from jinja2.utils import missing
 
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.files.untrusted import content
-from palimpsest.benchmark.files.writing import Kind
+from palimpsest.benchmark.files.writing import FileKind
 from palimpsest.benchmark.files.yaml_text import YAMLTextError, load
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.variants import Catalog
@@ -53,13 +53,13 @@ _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
 
 _MARK = "<!-- Written by 'palimpsest page' from {}: edit that, not this. -->"
 
-PAGE = Kind(
+PAGE = FileKind(
     "page",
     re.compile(rb"(?s)(.*\n)?" + re.escape(_MARK).replace(r"\{\}", "[^\n]*").encode()),
 )
 """The page; other text may precede the mark."""
 
-FIGURE = Kind("page", START)
+FIGURE = FileKind("page", START)
 
 _SANDBOX = {jinja2.sandbox.__file__, sys.modules[Sandbox.__module__].__file__}
 """Through which operators of a template go."""

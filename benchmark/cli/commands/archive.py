@@ -7,11 +7,11 @@ import re
 from palimpsest.benchmark.cli.models import ArchiveCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.files.writing import Kind, Output, check_output, write_files
+from palimpsest.benchmark.files.writing import FileKind, Output, check_output, write_files
 from palimpsest.benchmark.store.archive import MAGIC, archive, check_pyarrow, is_marked
 from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 
-ARCHIVE = Kind("archive", re.compile(re.escape(MAGIC)), marked=is_marked)
+ARCHIVE = FileKind("archive", re.compile(re.escape(MAGIC)), marked=is_marked)
 
 
 def make_archive(options: ArchiveCommand) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from palimpsest.benchmark.cli.models import ExportCommand
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.files.writing import Kind, Output, check_output, write_files
+from palimpsest.benchmark.files.writing import FileKind, Output, check_output, write_files
 from palimpsest.benchmark.results.frame import frame
 from palimpsest.benchmark.store.archive import MAGIC, check_pyarrow, is_marked
 from palimpsest.reports.formats.data import csv_of, json_of, parquet_of
@@ -19,9 +19,11 @@ from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 _MARK = "palimpsest.export"
 
 KINDS = {
-    ".csv": Kind("export", re.compile(rb"key,suite,scenario,strategy,kind,strength,seed,status,")),
-    ".json": Kind("export", re.compile(rb'\[\{"key":"[^"]*","suite":"[^"]*","scenario":')),
-    ".parquet": Kind(
+    ".csv": FileKind(
+        "export", re.compile(rb"key,suite,scenario,strategy,kind,strength,seed,status,")
+    ),
+    ".json": FileKind("export", re.compile(rb'\[\{"key":"[^"]*","suite":"[^"]*","scenario":')),
+    ".parquet": FileKind(
         "export", re.compile(re.escape(MAGIC)), marked=lambda p: is_marked(p, _MARK.encode())
     ),
 }

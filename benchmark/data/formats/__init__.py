@@ -1,1 +1,1 @@
-"""How data are read from each format."""
+"""Reads data sets, one file a format."""

@@ -1,4 +1,4 @@
-"""The layout of Tiny ImageNet: the classes of its ``val`` images are in a text file."""
+"""The layout of Tiny ImageNet: a text file has the classes of its ``val`` images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from palimpsest.benchmark.errors import UserError
 
 ANNOTATIONS = "val_annotations.txt"
 _MOST_BYTES = 2**24
-"""Of the text; that of Tiny ImageNet has 0.4 MB."""
+"""The limit of the text; that of Tiny ImageNet has 0.4 MB."""
 
 
 def is_annotated(parts: Sequence[tuple[str, ...]]) -> bool:
-    """Whether images are laid out as in Tiny ImageNet.
-
-    Args:
-        parts: The path of each image, split at ``/``, without folders around everything.
-    """
+    """Whether images are laid out as in Tiny ImageNet."""
     tops = {part[0] for part in parts}
     inside = {part[1] for part in parts if part[0] == "val" and len(part) == 3}
     return {"train", "val"} <= tops and inside == {"images"}
@@ -30,7 +26,7 @@ def classes_of_val(path: Path, folder: str) -> dict[str, str] | None:
 
     Args:
         path: A folder or a zip file.
-        folder: What ``val`` is called inside it, with the folders around it.
+        folder: The path of ``val`` inside it.
 
     Returns:
         ``None`` where there is no ``val_annotations.txt``.

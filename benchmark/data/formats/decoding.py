@@ -1,6 +1,6 @@
-"""One image after another of a folder or a zip file, decoded with Pillow; needs no torch.
+"""Decodes the images of a folder or a zip file one by one, with Pillow and without torch.
 
-A zip file is read where it is: nothing is extracted, and sizes are limited before anything is read.
+Nothing of a zip file is extracted, and sizes are limited before anything is read.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from palimpsest.benchmark.data.formats.zip_members import UNREADABLE
 from palimpsest.benchmark.data.listing import ImageFile
 from palimpsest.benchmark.errors import UserError
 
-Pixels = npt.NDArray[np.uint8]
+PixelArray = npt.NDArray[np.uint8]
 """Shape (H, W, 1) if the image is stored as 8-bit greyscale, else (H, W, 3)."""
 
 MOST_BYTES = 2**38
-"""Of all images of a data set, decoded: they are held in memory, or in a file that is mapped."""
+"""The limit of a data set's decoded images, which are in memory or in a mapped file."""
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "WEBP")
-"""Pillow's names of those that a listing takes; no others are tried, whatever a file is called."""
+"""Pillow's names of the formats that are tried, whatever a file is called."""
 
 _UNDECODABLE = (
     *UNREADABLE,
@@ -34,12 +34,8 @@ _UNDECODABLE = (
 )
 
 
-def decoded(path: Path, files: Sequence[ImageFile]) -> Iterator[Pixels]:
+def decoded(path: Path, files: Sequence[ImageFile]) -> Iterator[PixelArray]:
     """Decode images one by one.
-
-    Args:
-        path: The folder or the zip file.
-        files: The images, as ``list_images`` found them.
 
     Raises:
         UserError: An image cannot be decoded, has more than 8 bits per channel or another size than
@@ -54,7 +50,7 @@ def decoded(path: Path, files: Sequence[ImageFile]) -> Iterator[Pixels]:
 
 def _of_one_size(
     path: Path, files: Sequence[ImageFile], read_member: Callable[[str], bytes]
-) -> Iterator[Pixels]:
+) -> Iterator[PixelArray]:
     height, width = 0, 0
     for index, file in enumerate(files):
         image = _pixels(path, file.member, read_member)
@@ -74,7 +70,7 @@ def _of_one_size(
         yield image
 
 
-def _pixels(path: Path, member: str, read_member: Callable[[str], bytes]) -> Pixels:
+def _pixels(path: Path, member: str, read_member: Callable[[str], bytes]) -> PixelArray:
     """Return one image."""
     try:
         with Image.open(BytesIO(read_member(member)), formats=_FORMATS) as image:

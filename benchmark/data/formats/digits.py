@@ -1,4 +1,4 @@
-"""The digits that ship with scikit-learn, as torchvision's classes have theirs."""
+"""The digits that ship with scikit-learn, with the interface of torchvision's data sets."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from palimpsest.benchmark.data.splits import train_test_split
 
 class Digits:
     """The digits, pixels from 0 to 16, a fixed fifth of each class set apart for testing.
-
-    Args:
-        root: Not looked at: they come with a package.
-        train: Whether to read the training set or the test set.
 
     Attributes:
         data: Pixels, uint8, shape (N, 8, 8).

@@ -8,51 +8,41 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from palimpsest.benchmark.data.contents import Source
+from palimpsest.benchmark.data.contents import ImageSource
 from palimpsest.benchmark.data.formats.decoding import decoded
-from palimpsest.benchmark.data.formats.raw import RawImages
+from palimpsest.benchmark.data.formats.pixels import ImageData
 from palimpsest.benchmark.data.kept import keep_images, kept_images
 from palimpsest.benchmark.data.listing import ImageFile, Listing
 from palimpsest.benchmark.data.mapped import room_for
 from palimpsest.benchmark.data.splits import train_test_split
 
 
-def read(path: Path) -> RawImages:
+def read(path: Path) -> ImageData[Tensor]:
     """Decode the images of a folder or a zip file, if no earlier command has decoded the same.
 
     Where the source has no ``train`` and ``test`` folders, a fixed fifth of each class is set apart
     for testing. The images are greyscale, with one channel, if every one of them is stored as 8-bit
     greyscale, and RGB otherwise.
 
-    Args:
-        path: The folder or the zip file, laid out as `list_images` expects it.
-
     Returns:
         The images, in the order of their paths.
 
     Raises:
-        UserError: If `list_images` refuses the source, an image cannot be decoded or has more than
+        UserError: `list_images` refuses the source, an image cannot be decoded or has more than
             8 bits per channel, or two images differ in size.
     """
-    source = Source.of(path)
+    source = ImageSource.of(path)
     x, _ = stacked(source)
     train, test = _parts(source.listing)
     y = _labels(source.listing)
     count = len(train)
-    return RawImages(x[:count], y[train], x[count:], y[test], source.listing.classes)
+    return ImageData(x[:count], y[train], x[count:], y[test], source.listing.classes)
 
 
-def stacked(source: Source) -> tuple[Tensor, list[int]]:
+def stacked(source: ImageSource) -> tuple[Tensor, list[int]]:
     """Return all images, those to train on first, and the place of each image of the listing.
 
-    Args:
-        source: The folder or the zip file.
-
-    Returns:
-        uint8, shape (N, C, H, W), and N numbers.
-
-    Raises:
-        UserError: As `read`.
+    They are uint8, of shape (N, C, H, W). The errors are those of `read`.
     """
     files = (*source.listing.train, *source.listing.test)
     place = torch.cat(_parts(source.listing)).argsort().tolist()
@@ -70,7 +60,7 @@ def _labels(listing: Listing) -> Tensor:
 
 
 def _parts(listing: Listing) -> tuple[Tensor, Tensor]:
-    """The numbers of the images to train on and to test on."""
+    """Return the numbers of the images to train on and to test on."""
     if not listing.test:
         return train_test_split(_labels(listing))
     count = len(listing.train)

@@ -1,4 +1,4 @@
-"""Reading and downloading the data sets that have a name."""
+"""Reads and downloads the data sets that have a name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from palimpsest.benchmark.data.formats.raw import RawImages
+from palimpsest.benchmark.data.formats.pixels import ImageData
 from palimpsest.benchmark.data.named_set import NamedSet
 from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.errors import UserError
@@ -31,16 +31,11 @@ DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
     tarfile.TarError,
     zlib.error,
 )
-"""What `download` raises where there is no network, no space or a damaged archive."""
+"""The errors of `download` if there is no network or space, or an archive is damaged."""
 
 
 def download(name: str, root: Path) -> None:
-    """Download a data set with a progress bar, or unpack its archive if that is already there.
-
-    Args:
-        name: Of the set.
-        root: The folder to put it in, created if needed.
-    """
+    """Download a named data set to a folder, with a progress bar; or unpack its archive there."""
     known = SETS[name]
     with limited_silence():
         known.reader_class(root, download=True, **known.arguments)
@@ -48,10 +43,10 @@ def download(name: str, root: Path) -> None:
 
 @contextmanager
 def limited_silence() -> Iterator[None]:
-    """Give up a download inside the context if nothing comes for some seconds.
+    """Stop a download inside the context if no data arrive for some seconds.
 
-    torchvision and Avalanche set no limit of their own: behind a firewall that drops packets they
-    would wait for minutes.
+    torchvision and Avalanche have no limit: behind a firewall that drops packets they would wait
+    for minutes.
     """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SILENCE_LIMIT_SECONDS)
@@ -61,18 +56,11 @@ def limited_silence() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def read(name: str, root: Path) -> RawImages:
-    """Read a data set that is on disk.
-
-    Args:
-        name: Of the set.
-        root: The folder that holds it.
-
-    Returns:
-        Its own training and test sets.
+def read(name: str, root: Path) -> ImageData[Tensor]:
+    """Read a named data set from a folder, with its own training and test sets.
 
     Raises:
-        UserError: If the files are damaged.
+        UserError: The files are damaged.
     """
     known = SETS[name]
     files = known.files(root)
@@ -102,7 +90,7 @@ def read(name: str, root: Path) -> RawImages:
             f"{where} are damaged: the {part} set ({_of_part(files, part)}) has no images of class "
             f"{classes[min(apart)]!r}; {remedy}"
         )
-    return RawImages(train_x, train_y.long(), test_x, test_y.long(), classes)
+    return ImageData(train_x, train_y.long(), test_x, test_y.long(), classes)
 
 
 def _of_part(files: Sequence[str], part: str) -> str:
@@ -111,7 +99,7 @@ def _of_part(files: Sequence[str], part: str) -> str:
 
 
 def _changed(kind: Any, root: Path, files: Sequence[str]) -> list[str]:
-    """Return the files that are not those of the published checksums."""
+    """Return the files that do not have the published checksums."""
     from torchvision.datasets.utils import check_integrity
 
     known = dict([*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())])

@@ -1,10 +1,10 @@
-"""Images that stay bytes in memory and become numbers a batch at a time."""
+"""Images that stay bytes in memory and become floats a batch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,10 +16,10 @@ _IMAGES_AT_ONCE = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Images as they are stored; what is indexed of them is normalised, as float32.
+    """Images as bytes; indexing returns them normalised, as float32.
 
-    It has what code needs that takes samples from a tensor (``len``, ``shape``, ``device``,
-    ``images[chosen]``), a quarter of a float tensor's size. Subsets share the stored images.
+    They can be read like a tensor (``len``, ``shape``, ``device``, ``images[chosen]``), and take a
+    quarter of the memory of floats. Subsets share the stored images.
 
     Attributes:
         stored: uint8, shape (M, C, H, W). Others may hold the same tensor: never write to it.
@@ -43,17 +43,17 @@ class Pixels:
 
     @property
     def shape(self) -> torch.Size:
-        """Of all images, (N, C, H, W)."""
+        """The shape of all images, (N, C, H, W)."""
         return torch.Size((len(self), *self.stored.shape[1:]))
 
     @property
     def ndim(self) -> int:
-        """Dimensions of all images: 4."""
+        """The number of dimensions of all images: 4."""
         return self.stored.ndim
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """The device that they are on."""
         return self.stored.device
 
     def size(self, dimension: int) -> int:
@@ -61,7 +61,7 @@ class Pixels:
         return self.shape[dimension]
 
     def bytes_of(self, index: Tensor | slice | int) -> Tensor:
-        """Return images as they are stored, uint8."""
+        """Return images as bytes, uint8."""
         chosen = index if self.rows is None else self.rows[index]
         if isinstance(chosen, Tensor) and chosen.ndim == 1 and chosen.dtype == torch.int64:
             return self.stored.index_select(0, chosen)  # much faster than [chosen], for bytes
@@ -85,11 +85,7 @@ class Pixels:
         return replace(self, mean=mean, std=std)
 
     def subset(self, chosen: Tensor) -> Self:
-        """Return some of the images, without copying them.
-
-        Args:
-            chosen: Their indices, or a mask over all (N,).
-        """
+        """Return some of the images, without copying them."""
         if chosen.dtype == torch.bool:
             chosen = chosen.nonzero()[:, 0]
         rows = chosen if self.rows is None else self.rows[chosen]
@@ -138,6 +134,41 @@ class Pixels:
         return torch.arange(len(self.stored), device=self.device)
 
 
+Images = TypeVar("Images", Tensor, Pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData(Generic[Images]):
+    """A data set: its images as bytes, and with `Pixels`, how they are normalised.
+
+    Others may hold the same tensors: never write to them.
+
+    Attributes:
+        train_x: Images to train on, uint8, shape (N, C, H, W).
+        train_y: Their classes, int64, shape (N,).
+        test_x: Images to test on, (M, C, H, W).
+        test_y: Their classes, int64, shape (M,).
+        classes: The names of the classes; label i is ``classes[i]``.
+    """
+
+    train_x: Images
+    train_y: Tensor
+    test_x: Images
+    test_y: Tensor
+    classes: tuple[str, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of one image."""
+        channels, height, width = self.train_x.shape[1:]
+        return channels, height, width
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+
 Inputs = Tensor | Pixels
 """Samples of any kind, the first dimension counting them; indexing returns a tensor."""
 
@@ -149,10 +180,5 @@ def joined(one: Inputs, other: Inputs) -> Inputs:
 
 
 def subset(inputs: Inputs, chosen: Tensor) -> Inputs:
-    """Return some samples, as the same kind.
-
-    Args:
-        inputs: All of them.
-        chosen: Indices, or a mask.
-    """
+    """Return some samples, as the same kind."""
     return inputs.subset(chosen) if isinstance(inputs, Pixels) else inputs[chosen]

@@ -1,4 +1,4 @@
-"""Text as streams of words' numbers, and their arrangement for a recurrent network."""
+"""Text as streams of word numbers, and as batches for a recurrent network."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from palimpsest.benchmark.data.sharing import shared
 from palimpsest.benchmark.errors import UserError
 
 UNKNOWN = "<unk>"
-"""What stands for every word that is not in the vocabulary."""
+"""Stands for every word that is not in the vocabulary."""
 
 END = "<eos>"
-"""What stands at the end of every line."""
+"""Stands at the end of every line."""
 
 _CHARACTERS_AT_ONCE = 2**20
 _LONGEST_WORD = 2**20
@@ -42,7 +42,7 @@ class TextData:
     """A text in memory. Others may hold the same tensors: never write to them.
 
     Attributes:
-        train: The words to train on as numbers, one after another, int32, shape (T,).
+        train: The numbers of the words to train on, in order, int32, shape (T,).
         valid: Those to validate on.
         test: Those to test on.
         vocabulary: The words; number i is ``vocabulary[i]``.
@@ -79,11 +79,7 @@ def load(folder: Path, words: int | None) -> TextData:
 
 
 def check(folder: Path) -> None:
-    """Read the text of a folder once, until a file changes; what is wrong with it is told.
-
-    Raises:
-        UserError: As `load`.
-    """
+    """Read the text of a folder once, until a file changes; raises the errors of `load`."""
     files = find_text(folder)
     check_once(
         "text",
@@ -168,7 +164,7 @@ def _split(files: TextFiles, stream: _Stream) -> dict[str, _Stream]:
 
 
 class _Numbers(dict[str, int]):
-    """Words by number, in the order in which they were first looked up."""
+    """The numbers of words, in the order in which they were first looked up."""
 
     def __missing__(self, word: str) -> int:
         number = self[word] = len(self)

@@ -7,18 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from palimpsest.benchmark.data.paths import existing_path
+from palimpsest.benchmark.data.paths import EXPECTED_TEXT
 from palimpsest.benchmark.errors import UserError
-
-TEXT_PREFIX = "text:"
 
 SPLITS = ("train", "valid", "test")
 
 _LAYOUTS = ("{}.txt", "ptb.{}.txt", "wiki.{}.tokens")
-"""What the files of a folder are called: all of them in one of these ways."""
+"""The names of a folder's files: all of them follow one of these."""
 
 CUT = 10
-"""A split that is missing is one line of so many."""
+"""A missing split takes one of so many lines."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,7 @@ class TextFiles:
         return tuple(split for split, file in own.items() if file is None)
 
     def told(self, name: str) -> str | None:
-        """Return what a user should know before training: how missing splits are made.
-
-        Args:
-            name: Of the data set.
-        """
+        """Return how missing splits of the data set of a name are made; ``None`` if none is."""
         if not self.missing:
             return None
         before = ", the tenth before it to validate on" if len(self.missing) > 1 else ""
@@ -65,8 +59,8 @@ class TextFiles:
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change with the name or content of any file.
 
-        Not with its time or place, so that runs on a text are found again on another machine. It
-        reads all files.
+        They do not change with its time or place, so that runs on a text are found again on another
+        machine. All files are read.
 
         Raises:
             UserError: A file cannot be read.
@@ -74,7 +68,7 @@ class TextFiles:
         return self._digest(_content)
 
     def stamp(self) -> str:
-        """Return likewise what changes with the name, size or time of any file, without reading it.
+        """Return such digits that change with the name, size or time of any file, unread.
 
         Raises:
             UserError: A file cannot be read.
@@ -107,24 +101,6 @@ def _size_and_time(file: Path) -> str:
 _PURPOSES = {"valid": "validate on", "test": "test on"}
 
 
-def text_folder(name: str, root: Path) -> Path:
-    """Return the folder that ``text:PATH`` stands for.
-
-    Args:
-        name: ``text:PATH``; a relative path is looked for in the working directory, then under
-            ``root``.
-        root: The folder that holds the data sets.
-
-    Raises:
-        UserError: It has no path, or there is nothing at it.
-    """
-    if not name.removeprefix(TEXT_PREFIX).strip():
-        raise UserError(
-            f"data set {name!r} has no path: write text:PATH with the path of {_EXPECTED}"
-        )
-    return existing_path(name, TEXT_PREFIX, root, "a folder", _EXPECTED)
-
-
 def find_text(folder: Path) -> TextFiles:
     """Find the files of a text in a folder.
 
@@ -135,7 +111,7 @@ def find_text(folder: Path) -> TextFiles:
         UserError: There is no such folder, or none of these files in it.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: expected {_EXPECTED}")
+        raise UserError(f"{folder} is no folder: expected {EXPECTED_TEXT}")
     for layout in _LAYOUTS:
         files = {split: folder / layout.format(split) for split in SPLITS}
         there = {split: file for split, file in files.items() if file.exists()}
@@ -146,13 +122,7 @@ def find_text(folder: Path) -> TextFiles:
             stands_for_train = next(iter(there))
             train = there.pop(stands_for_train)
             return TextFiles(folder, train, there.get("valid"), there.get("test"))
-    raise UserError(f"{folder} has no text in it: expected {_EXPECTED}")
-
-
-_EXPECTED = (
-    "a folder with train.txt, valid.txt and test.txt (or ptb.train.txt and so on, or "
-    "wiki.train.tokens and so on)"
-)
+    raise UserError(f"{folder} has no text in it: expected {EXPECTED_TEXT}")
 
 
 def unreadable(file: Path, error: OSError) -> UserError:

@@ -1,4 +1,4 @@
-"""Sets of torchvision whose classes differ from MNIST's and CIFAR's, made to look like those.
+"""Data sets of torchvision with the interface of its MNIST and CIFAR, where theirs differs.
 
 Each takes ``root``, ``train`` and ``download``, and has ``data``, ``targets`` and ``classes``.
 """
@@ -43,13 +43,7 @@ class EMNIST(datasets.EMNIST):  # torchvision takes the name of the folder from 
 
 
 class SVHN(datasets.SVHN):
-    """The cropped house numbers, without the extra training images.
-
-    Args:
-        root: The folder that holds the two files.
-        train: Whether to read the training set or the test set.
-        download: Download what is missing of both.
-    """
+    """The cropped house numbers, without the extra training images."""
 
     classes = tuple("0123456789")
 
@@ -65,13 +59,7 @@ class SVHN(datasets.SVHN):
 
 
 class STL10(datasets.STL10):
-    """The labelled images, without the file of unlabelled ones, which need not be there.
-
-    Args:
-        root: The folder that holds ``stl10_binary``.
-        train: Whether to read the training set or the test set.
-        download: Download the archive, which has the unlabelled images, too.
-    """
+    """The labelled images, without the file of unlabelled ones, which need not be there."""
 
     train_list = datasets.STL10.train_list[:2]
     classes: list[str]

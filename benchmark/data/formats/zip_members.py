@@ -1,4 +1,4 @@
-"""The members of a zip file, none of them missing, and what reading one may raise."""
+"""Lists all members of a zip file, and the errors of reading one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNREADABLE = (
     lzma.LZMAError,
     zipfile.BadZipFile,
 )
-"""What reading a file, or a member of a zip file, may raise."""
+"""The errors of reading a file, or a member of a zip file."""
 
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"
 _LONGEST_END = 2**16 + 1024
@@ -29,13 +29,10 @@ _IN_RECORD_64 = 0xFFFF
 
 
 def members(path: Path) -> list[zipfile.ZipInfo]:
-    """Return all members of a zip file; of several with one name the last, which is what is read.
+    """Return all members of a zip file; of several with one name the last, which is the one read.
 
-    Python reads a directory with a damaged length without a word, and leaves out what it runs over.
-    So the members are counted, and compared with the number at the end of the file.
-
-    Args:
-        path: A file.
+    Python does not notice a directory with a damaged length, and leaves members out. So they are
+    counted, and compared with the number at the end of the file.
 
     Raises:
         One of ``UNREADABLE``: It is no zip file, or its directory is damaged.

@@ -1,1 +1,1 @@
-"""What probes are made of."""
+"""The base class of probes, and what they share."""

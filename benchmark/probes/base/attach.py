@@ -10,7 +10,7 @@ from palimpsest.benchmark.probes.base.probe import Probe, Subject
 from palimpsest.strategies.base.hooks import Samples
 
 POSTERIORS = "uncertainty"
-"""The probe that strategies with a posterior are asked without being named."""
+"""The probe that strategies with a posterior always have."""
 
 
 class _OfBlocksOnly(Probe):
@@ -24,10 +24,7 @@ class _OfBlocksOnly(Probe):
 def attach(names: Collection[str], subject: Subject, strategy: Any) -> dict[str, Probe]:
     """Create probes, and add those that have something to measure to a strategy's plugins.
 
-    Args:
-        names: Those that the suite asks for. That of posteriors is added where a strategy has one.
-        subject: The run.
-        strategy: The Avalanche strategy, complete except for these plugins.
+    Strategies with a posterior have its probe, whether or not it is named.
     """
     whole = not subject.scenario.model.of_blocks
     probes: dict[str, Probe] = {

@@ -1,4 +1,4 @@
-"""The Fisher information of a model, as probes take it."""
+"""The Fisher information of a model, for probes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,15 @@ from palimpsest.strategies.base.likelihood import as_trained
 from palimpsest.strategies.curvature.fisher import diagonal_fisher
 
 SAMPLES = 1000
-"""Training samples that it is averaged over at most, a fixed random choice."""
+"""The most training samples that it is averaged over, a fixed random choice."""
 
 
 def information_of(
     subject: Subject, strategy: Any, model: int, blocks: list[str]
 ) -> dict[str, dict[str, Tensor]]:
-    """Return the exact diagonal Fisher information of a model, as it is evaluated now.
+    """Return the exact diagonal Fisher information of some blocks of the model just trained.
 
-    It is that of the outputs that the training's loss takes.
-
-    Args:
-        subject: The run.
-        strategy: The Avalanche strategy.
-        model: The model just trained, on its own training data.
-        blocks: Of the model.
+    The data are its own training data, and the outputs those that the training's loss takes.
 
     Returns:
         For each block, tensors of its parameters' shapes, by name.

@@ -1,4 +1,4 @@
-"""What every probe is: a plugin that only looks, and what it knows about the run."""
+"""The base class of probes: a plugin that only looks, and its view of the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from palimpsest.strategies.penalty.regularizer import Regularizer
 
 @dataclass(frozen=True)
 class Subject:
-    """The run that probes look into. *Model i* is the one that learns experience i.
+    """The run that probes look into. *Model i* learns experience i.
 
     Attributes:
         scenario: Its experiences and the bank.
@@ -62,12 +62,8 @@ class Subject:
         """Show models as they are evaluated: in evaluation mode, without gradients.
 
         Some strategies keep separate weights for a model and load them while it is evaluated.
-        Therefore each model is shown in the middle of an evaluation of one sample.
-
-        Args:
-            strategy: The Avalanche strategy.
-            models: Which models.
-            see: Called with the model's number and the bank.
+        So each model is shown in the middle of an evaluation of one sample: ``see`` is called
+        with its number and the bank.
         """
         visitor = _Visitor(see)
         strategy.plugins.append(visitor)
@@ -86,7 +82,7 @@ class Subject:
 
 
 class _Visitor:
-    """The part of an Avalanche plugin that shows a model while it is evaluated."""
+    """A plugin that shows a model while it is evaluated."""
 
     def __init__(self, see: Callable[[int, Any], None]) -> None:
         self._see = see
@@ -103,12 +99,9 @@ class Probe:
     and ``after_training_exp``, which are called when all other plugins have prepared or finished a
     model's training. It draws no random numbers while models train.
 
-    Args:
-        subject: The run.
-
     Attributes:
-        of_blocks: It looks at models made of blocks, not into whole networks.
-        rows: What was measured, in flat rows of names and values.
+        of_blocks: Whether it needs models made of blocks, not whole networks.
+        rows: The measurements, in flat rows of names and values.
     """
 
     of_blocks: ClassVar[bool] = True
@@ -122,7 +115,7 @@ class Probe:
         return None
 
     def finish(self, strategy: Any) -> None:
-        """Measure what has to be measured after the last model; nothing by default."""
+        """Measure after the last model; nothing by default."""
 
     def result(self, strategy: Any) -> dict[str, Any]:
         """Return ``{"rows": [...]}`` or ``{"absent": reason}``, as the store keeps it."""

@@ -1,1 +1,1 @@
-"""One file a family of scenarios."""
+"""The scenario families: one file each, found by ``benchmark/plugins/families.py``."""

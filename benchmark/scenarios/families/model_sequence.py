@@ -1,4 +1,4 @@
-"""Many models in a row, each taking its layers at random from a common pool."""
+"""A sequence of models, each with layers drawn at random from a common pool."""
 
 from __future__ import annotations
 
@@ -74,8 +74,7 @@ class ModelSequence(ScenarioSettings):
         import torch
 
         from palimpsest.benchmark.models.bank import ModelBank
-        from palimpsest.benchmark.models.blocks import head, hidden_blocks
-        from palimpsest.benchmark.models.initial import draw_weights
+        from palimpsest.benchmark.models.blocks import draw_weights, head, hidden_blocks
         from palimpsest.benchmark.models.networks import drawn
 
         shape, kind = base.input_shape, self.network.name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.scenarios.families.changed_images import ChangedImages
+from palimpsest.benchmark.scenarios.settings.changed_images import ChangedImages
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.streams.parts import DataSet

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.scenarios.families.changed_images import ChangedImages
+from palimpsest.benchmark.scenarios.settings.changed_images import ChangedImages
 from palimpsest.benchmark.scenarios.settings.scenario import Degrees
 
 

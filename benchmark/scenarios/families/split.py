@@ -11,15 +11,15 @@ from pydantic import Field
 from palimpsest.benchmark.data.catalog import outline
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.scenarios.families.incremental import Incremental
-from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
-from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
+from palimpsest.benchmark.scenarios.settings.incremental import Incremental
+from palimpsest.benchmark.scenarios.settings.scenario import Several
+from palimpsest.benchmark.scenarios.settings.task_sequence import TaskSequence
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario
 
 
-class Split(Boundaries, Incremental):
+class Split(TaskSequence, Incremental):
     """Each experience brings new classes of one data set (Split MNIST and its like).
 
     Source: Zenke et al., ICML 2017; task-, domain- and class-incremental as in van de Ven &
@@ -35,11 +35,6 @@ class Split(Boundaries, Incremental):
         "Neither has a task label at test time.",
     )
     shuffle_classes: bool = Field(False, description="Let the seed decide the order of classes.")
-    hidden_layers: Several = Field(
-        2, description="Of mlp and cnn: depth of the trunk that all models share."
-    )
-    epochs: Count | None = 1
-    curve: Curve = Curve(every=50)
 
     def check_data(self, root: Path) -> None:
         """Refuse classes that the experiences cannot divide evenly."""
@@ -54,7 +49,7 @@ class Split(Boundaries, Incremental):
         """Create the scenario; the seed decides the weights and, if asked, the order of classes."""
         import torch
 
-        from palimpsest.benchmark.scenarios.families.trunk import trunk_bank
+        from palimpsest.benchmark.scenarios.trunk import trunk_bank
 
         base = self.load_images(root, device)
         size = self._classes_each(base.n_classes)

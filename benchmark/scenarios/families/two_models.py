@@ -1,4 +1,4 @@
-"""The weight-plasticity paper's experiment: B is trained after A and shares its first layers."""
+"""The weight-plasticity paper's experiment: B trains after A and shares its first layers."""
 
 from __future__ import annotations
 
@@ -139,8 +139,7 @@ class TwoModels(ScenarioSettings):
         import torch
 
         from palimpsest.benchmark.models.bank import ModelBank
-        from palimpsest.benchmark.models.blocks import head, hidden_blocks
-        from palimpsest.benchmark.models.initial import draw_weights
+        from palimpsest.benchmark.models.blocks import draw_weights, head, hidden_blocks
         from palimpsest.benchmark.models.networks import pair
 
         shape, sizes = first.input_shape, [first.n_classes, second.n_classes]

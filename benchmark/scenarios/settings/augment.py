@@ -1,4 +1,4 @@
-"""The settings of augmentation: how the images that models train on are changed at random."""
+"""The settings of augmentation: random changes of the images that models train on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from palimpsest.benchmark.scenarios.settings.values import CountFromZero, Settings
+from palimpsest.benchmark.settings.values import CountFromZero, Settings
 
 Range = Annotated[float, Field(ge=0, le=1)]
 

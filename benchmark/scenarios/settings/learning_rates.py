@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from palimpsest.benchmark.scenarios.settings.values import Count, Settings
-from palimpsest.benchmark.settings.named import BY_NAME
+from palimpsest.benchmark.settings.values import BY_NAME, Count, Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

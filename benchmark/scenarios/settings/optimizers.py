@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from palimpsest.benchmark.scenarios.settings.values import Decay, Fraction, Rate, Settings
-from palimpsest.benchmark.settings.named import BY_NAME
+from palimpsest.benchmark.settings.values import BY_NAME, Decay, Fraction, Rate, Settings
 
 
 class RoleDecay(Settings):

@@ -12,7 +12,7 @@ from palimpsest.benchmark.models.choice import Network
 from palimpsest.benchmark.scenarios.settings.augment import Augment
 from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, LearningRateSchedule
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Optimizer
-from palimpsest.benchmark.scenarios.settings.values import (
+from palimpsest.benchmark.settings.values import (
     Count,
     CountFromZero,
     Decay,
@@ -22,13 +22,13 @@ from palimpsest.benchmark.scenarios.settings.values import (
     Rate,
     Settings,
     Several,
+    named,
 )
-from palimpsest.benchmark.settings.named import named
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.models.bank import ModelBank
     from palimpsest.benchmark.scenarios.scenario import Scenario
-    from palimpsest.benchmark.scenarios.streams.parts import DataSet, Part
+    from palimpsest.benchmark.scenarios.streams.parts import Amounts, DataSet, Part
 
 __all__ = [
     "Count",
@@ -44,7 +44,7 @@ __all__ = [
     "Several",
 ]
 _MOST_WEIGHTS = 10**9
-"""Of a layer: 4 GB, and the same again for gradients and each moment of the optimizer."""
+"""The limit of a layer: 4 GB, and as much for gradients and each moment of the optimizer."""
 
 ONLINE_BATCH = 10
 """Samples of an optimizer step where a scenario is online.
@@ -53,7 +53,7 @@ Source: Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017.
 """
 
 OF_PLAIN = ("width", "activation", "initial_weights", "hidden_layers", "shared_layers")
-"""Settings that only networks have that families build layer by layer."""
+"""Settings only for networks that families build layer by layer."""
 
 
 class Curve(Settings):
@@ -73,7 +73,7 @@ class Curve(Settings):
 
 
 class ScenarioSettings(Settings):
-    """What every scenario has: data, network, training and curves."""
+    """The settings of every scenario: data, network, training and curves."""
 
     results_version: ClassVar[int] = 1
     """Part of the keys of the family's runs; raised when their results change, or a default."""
@@ -226,11 +226,11 @@ class ScenarioSettings(Settings):
 
     @property
     def meaningless(self) -> Sequence[str]:
-        """Settings that have no meaning beside the others, and so are as by default."""
+        """Settings that the others make meaningless; they have to be at their defaults."""
         return ("shared",) if self.network.is_plain else OF_PLAIN
 
     def _given(self, names: Iterable[str]) -> list[str]:
-        """Return those of some settings that are not as by default; a family may lack some."""
+        """Return those of some settings that are not at their defaults; a family may lack some."""
         fields = type(self).model_fields
         return [
             name
@@ -273,9 +273,9 @@ class ScenarioSettings(Settings):
 
     @property
     def is_search(self) -> bool:
-        """Whether the scenario says which model is trained on which batch, as searches do.
+        """Whether the scenario decides which model is trained on which batch, as searches do.
 
-        What trains all models at once, or has a training of its own, cannot run then.
+        Strategies that train all models at once, or in their own way, cannot run then.
         """
         return self.one_supernet
 
@@ -296,12 +296,12 @@ class ScenarioSettings(Settings):
 
     @property
     def mixes_samples(self) -> bool:
-        """Whether it is known that the logits of a sample depend on the others of its batch."""
+        """Whether it is known that a sample's logits depend on the others of its batch."""
         return False
 
     @property
     def needs_a_look(self) -> bool:
-        """Whether only the scenario as it is built shows if these settings fit together."""
+        """Whether the scenario has to be built to see if these settings fit together."""
         scheduled = self.learning_rate_schedule.name != "constant"
         return self.augment is not None or (scheduled and any(map(self.warmup_of, (0, 1))))
 
@@ -333,7 +333,7 @@ class ScenarioSettings(Settings):
         raise NotImplementedError
 
     def load_data(self, root: Path, device: str, name: str | None = None) -> DataSet:
-        """Return a data set, of which only the samples asked for are used, for ``build`` to use.
+        """Return a data set with as many samples as the settings say; for ``build``.
 
         Its inputs are float tensors, see `load_images`.
 
@@ -344,7 +344,7 @@ class ScenarioSettings(Settings):
         """
         from palimpsest.benchmark.scenarios.loading import load_float_data_set
 
-        return load_float_data_set(name or self.data, root, *self._of_the_data(device))
+        return load_float_data_set(name or self.data, root, self.amounts, device, self.pixels)
 
     def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:
         """Return a data set as `load_data` does, with its images as bytes until they are used.
@@ -358,11 +358,14 @@ class ScenarioSettings(Settings):
         """
         from palimpsest.benchmark.scenarios.loading import load_data_set
 
-        return load_data_set(name or self.data, root, *self._of_the_data(device))
+        return load_data_set(name or self.data, root, self.amounts, device, self.pixels)
 
-    def _of_the_data(self, device: str) -> tuple[Any, ...]:
-        most = self.test_samples, self.validation_samples
-        return self.samples, self.validation, device, self.pixels, *most
+    @property
+    def amounts(self) -> Amounts:
+        """How many samples of each split are used."""
+        from palimpsest.benchmark.scenarios.streams.parts import Amounts
+
+        return Amounts(self.samples, self.validation, self.validation_samples, self.test_samples)
 
     def assemble(
         self,
@@ -371,7 +374,7 @@ class ScenarioSettings(Settings):
         labels: Sequence[int],
         targets: Sequence[float | None] | None = None,
     ) -> Scenario:
-        """Return the scenario of a bank and the data of each experience, for ``build`` to return.
+        """Return the scenario of a bank and the data of each experience; for ``build``.
 
         Args:
             model: The bank.

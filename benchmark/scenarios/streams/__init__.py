@@ -1,1 +1,1 @@
-"""The samples of experiences."""
+"""The data of experiences: tensors, and how they become Avalanche streams."""

@@ -1,4 +1,4 @@
-"""Avalanche's classic benchmarks: made by name, and what of their streams can be trained on."""
+"""Makes Avalanche's classic benchmarks by name, and checks their streams."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FAILURES = (
     TypeError,
     ValueError,
 )
-"""What Avalanche raises for arguments that do not go together, and for files that are missing."""
+"""Avalanche's errors for arguments that do not fit together, and for missing files."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,6 @@ class Streams:
 
 def parameters(name: str) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a benchmark.
-
-    Args:
-        name: A function of ``avalanche.benchmarks.classic``.
 
     Raises:
         SettingError: There is no such benchmark, or it gives no labelled samples.
@@ -84,13 +81,9 @@ def _takes(value: object, start: str) -> bool:
 def check(name: str, arguments: Mapping[str, Any]) -> None:
     """Refuse a benchmark that does not exist, and arguments that it does not take.
 
-    Args:
-        name: Of the benchmark.
-        arguments: As the suite gives them.
-
     Raises:
         SettingError: Names the setting and the nearest valid word.
-        UserError: Names what is missing.
+        UserError: Names missing arguments.
     """
     known = parameters(name)
     decided = {each for each in known if each.startswith(_ROOT) or each in _TRANSFORMS}
@@ -183,13 +176,10 @@ def _made(name: str, arguments: Mapping[str, Any], seed: int, folder: Path) -> A
 
 @contextlib.contextmanager
 def quietly(device: str = "cpu") -> Iterator[None]:
-    """Let Avalanche neither print nor move the global generators.
+    """Let Avalanche neither print nor change the global generators, that of a device included.
 
-    It says which files are there already. Its random transforms draw from the generators, while it
-    makes a benchmark and while it gives samples.
-
-    Args:
-        device: Whose generator is left alone, besides the CPU's, numpy's and Python's.
+    It prints which files exist. Its random transforms draw from the generators, while it makes a
+    benchmark and while it gives samples.
     """
     with (
         warnings.catch_warnings(),
@@ -201,7 +191,7 @@ def quietly(device: str = "cpu") -> Iterator[None]:
 
 
 def _geometry(known: Mapping[str, inspect.Parameter]) -> Any:
-    """What of the transforms for testing gives images their size; ``None`` if nothing does."""
+    """Return the transforms for testing that give images their size; ``None`` if there are none."""
     default = known["eval_transform"].default if "eval_transform" in known else None
     steps = default.transforms if isinstance(default, Compose) else [default]
     kept = [step for step in steps if isinstance(step, Resize | CenterCrop)]

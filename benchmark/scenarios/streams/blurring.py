@@ -1,9 +1,8 @@
-"""Training samples that neighbouring experiences exchange."""
+"""Exchanges training samples between neighbouring experiences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 
@@ -44,12 +43,12 @@ def exchanged(parts: Sequence[Part], share: float, seed: int) -> list[Part]:
             pieces.append(_taken(parts[i - 1], orders[i - 1][given]))
         if ahead[i]:
             pieces.append(_taken(parts[i + 1], orders[i + 1][: back[i + 1]]))
-        found.append(replace(part, train=reduce(_together, pieces)))
+        found.append(part._replace(train=reduce(_together, pieces)))
     return found
 
 
 def _order(size: int, seed: int, experience: int) -> Tensor:
-    """A random order of an experience's samples: first those that go back, then those ahead."""
+    """Return a random order of an experience's samples: first those that go back, then ahead."""
     generator = torch.Generator().manual_seed(derive(seed, "boundaries", experience))
     return torch.randperm(size, generator=generator)
 

@@ -1,4 +1,4 @@
-"""The samples of Avalanche's streams, decoded one by one, once, into tensors."""
+"""Decodes the samples of Avalanche's streams once, into tensors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.images import statistics
-from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels, subset
+from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels
 from palimpsest.benchmark.data.mapped import room_for
 from palimpsest.benchmark.data.sharing import shared
-from palimpsest.benchmark.data.splits import validation_split
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios.streams.avalanche_streams import quietly, streams, takes_seed
-from palimpsest.benchmark.scenarios.streams.parts import Part, Samples, choose
+from palimpsest.benchmark.scenarios.streams.parts import Amounts, Part, Samples
 
 _UNREADABLE = (OSError, RuntimeError, SyntaxError, ValueError, EOFError, LookupError)
 
@@ -61,31 +60,9 @@ class DecodedStreams:
                 sizes[label] = max(sizes.get(label, 0), int(y.max()) + 1)
         return sizes
 
-    def parts(
-        self,
-        samples: int | None,
-        validation: float,
-        test_samples: int | None = None,
-        validation_samples: int | None = None,
-    ) -> list[Part]:
-        """Return the data of each experience.
-
-        Args:
-            samples: Training samples used of each, a fixed random choice; ``None`` for all.
-            validation: Share of these that is held out.
-            test_samples: Test samples used of each, likewise.
-            validation_samples: Held-out samples used of each, likewise.
-        """
-        found = []
-        for own, test in zip(self._pieces("train"), self._pieces("test"), strict=True):
-            x, y = choose(own, samples)
-            train, held_out = (
-                (subset(x, rows), y[rows])
-                for rows in (i.to(y.device) for i in validation_split(y, validation))
-            )
-            held_out = choose(held_out, validation_samples)
-            found.append(Part(train, held_out, choose(test, test_samples)))
-        return found
+    def parts(self, amounts: Amounts) -> list[Part]:
+        """Return the data of each experience, so many samples of each."""
+        return list(map(amounts.part, self._pieces("train"), self._pieces("test")))
 
     def _pieces(self, part: str) -> list[Samples]:
         sizes, start = (self.train, 0) if part == "train" else (self.test, sum(self.train))
@@ -103,13 +80,6 @@ def load(
     name: str, arguments: Mapping[str, Any], seed: int, folder: Path, device: str
 ) -> DecodedStreams:
     """Decode a benchmark of Avalanche, once per process, or once for all that share memory.
-
-    Args:
-        name: Of the benchmark.
-        arguments: As the suite gives them.
-        seed: The benchmark's, if it has one and the arguments do not give it.
-        folder: Where it looks for its files.
-        device: Where the samples are to be, as torch spells it.
 
     Raises:
         UserError: As for ``streams``; or samples that cannot be decoded, that are no images of one
@@ -177,9 +147,6 @@ class _Store:
     """Samples in one tensor: bytes as long as they are images, else numbers.
 
     A byte b stands for the number b / 255, as torchvision's ``ToTensor`` has it.
-
-    Args:
-        count: How many there will be.
     """
 
     def __init__(self, count: int) -> None:
@@ -208,11 +175,7 @@ class _Store:
         self._done += 1
 
     def tensors(self, trained: int) -> dict[str, Tensor]:
-        """Return the samples and, of bytes, what they are normalised with.
-
-        Args:
-            trained: How many of the first ones are trained on.
-        """
+        """Return the samples and, of bytes, what they are normalised with."""
         assert self._stored is not None
         if self._stored.dtype != torch.uint8:
             return {"x": self._stored}

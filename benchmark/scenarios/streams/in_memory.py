@@ -1,4 +1,4 @@
-"""Tensors in memory as an Avalanche dataset."""
+"""Avalanche datasets of tensors in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from palimpsest.benchmark.errors import UserError
 
 
 class _Labels(DataAttribute):
-    """Labels that know their distinct values; Avalanche would check each, or only the first."""
+    """Labels with known distinct values; Avalanche would check each, or only the first."""
 
     def __init__(
         self, labels: Sequence[int], name: str, different: set[int], **options: Any
@@ -31,11 +31,9 @@ class _Labels(DataAttribute):
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Targets as Avalanche asks for them: of as many samples as a text has, they take memory.
+    """The targets of all samples as a list, and the different classes among them.
 
-    Attributes:
-        values: Of each sample.
-        different: The classes among them.
+    Avalanche needs both. Those of a text take memory: they are made once.
     """
 
     values: list[Any]
@@ -60,7 +58,7 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, int | Tensor] | None:
-        """The same with all inputs as one tensor: of `Pixels`, a new float tensor each time."""
+        """The samples with all inputs as one tensor: of `Pixels`, a new float tensor each time."""
         if self.samples is None:
             return None
         x, y, task = self.samples

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels, subset
+from palimpsest.benchmark.data.splits import validation_split
 
 Samples = tuple[Inputs, Tensor]
 """Inputs (N, C, H, W), perhaps as `Pixels`, and targets (N,)."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """The data of one experience, in three disjoint splits."""
 
     train: Samples
@@ -23,13 +24,8 @@ class Part:
     test: Samples
 
     def map_inputs(self, function: Callable[[Tensor], Tensor]) -> Part:
-        """Return the same data with every split's inputs transformed, as float tensors.
-
-        Args:
-            function: Of all inputs of a split, normalised.
-        """
-        splits = (self.train, self.validation, self.test)
-        return Part(*((function(x[:]), y) for x, y in splits))
+        """Return the same data with a function of each split's normalised inputs, as floats."""
+        return Part(*((function(x[:]), y) for x, y in self))
 
     def move_pixels(self, function: Callable[[Tensor], Tensor]) -> Part:
         """Return the same data with every split's pixels moved; bytes stay bytes.
@@ -37,15 +33,14 @@ class Part:
         Args:
             function: Of images (N, C, H, W) of any type; it computes no new values.
         """
-        splits = (self.train, self.validation, self.test)
         return Part(
-            *((x.moved(function) if isinstance(x, Pixels) else function(x), y) for x, y in splits)
+            *((x.moved(function) if isinstance(x, Pixels) else function(x), y) for x, y in self)
         )
 
     def with_classes(self, classes: Sequence[int], labels: Sequence[int]) -> Part:
         """Return the samples of some classes, relabelled ``classes[i] -> labels[i]``."""
         splits = []
-        for x, y in (self.train, self.validation, self.test):
+        for x, y in self:
             new = torch.full_like(y, -1)
             for old_label, label in zip(classes, labels, strict=True):
                 new[y == old_label] = label
@@ -83,3 +78,29 @@ def choose(samples: Samples, count: int | None) -> Samples:
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:count]
     chosen = chosen.to(y.device)
     return subset(x, chosen), y[chosen]
+
+
+class Amounts(NamedTuple):
+    """How many samples of each split are used, fixed random choices; ``None``: all.
+
+    Attributes:
+        samples: Of the training samples.
+        validation: The share of these that is held out.
+        validation_samples: Of those held out.
+        test_samples: Of the test samples.
+    """
+
+    samples: int | None = None
+    validation: float = 0.1
+    validation_samples: int | None = None
+    test_samples: int | None = None
+
+    def part(self, train: Samples, test: Samples) -> Part:
+        """Return the splits that a training set and a test set are used in."""
+        x, y = choose(train, self.samples)
+        own, held_out = (
+            (subset(x, rows), y[rows])
+            for rows in (i.to(y.device) for i in validation_split(y, self.validation))
+        )
+        held_out = choose(held_out, self.validation_samples)
+        return Part(own, held_out, choose(test, self.test_samples))

@@ -1,4 +1,4 @@
-"""Text as the samples of a scenario: windows of columns, in the order in which they go on."""
+"""Text as the samples of a scenario: windows in columns, each continuing the one before."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.text import load, windows
-from palimpsest.benchmark.data.formats.text_files import text_folder
-from palimpsest.benchmark.scenarios.streams.parts import Part, Samples
+from palimpsest.benchmark.data.paths import path_of
+from palimpsest.benchmark.scenarios.streams.parts import Amounts, Part, Samples
 
 
 @lru_cache(maxsize=2)
@@ -19,22 +19,18 @@ def load_windows(
     words: int | None,
     columns: int,
     length: int,
-    samples: int | None,
-    test_samples: int | None,
-    validation_samples: int | None,
+    amounts: Amounts,
     device: str,
 ) -> tuple[Part, int]:
     """Load a text as windows, its splits as its files have them.
 
     Args:
-        name: Of the data set, ``text:PATH``.
+        name: The data set, ``text:PATH``.
         root: The folder that holds the data sets.
         words: Size of the vocabulary; ``None``: all.
-        columns: Of each split, that is windows of a batch.
+        columns: Of each split: the windows of a batch.
         length: Words of a window.
-        samples: Windows to train on, the first ones; ``None``: all.
-        test_samples: Windows to test on, likewise.
-        validation_samples: Windows to validate on, likewise.
+        amounts: How many windows of each split are used, the first ones.
         device: Where they are to be, as torch spells it.
 
     Returns:
@@ -43,7 +39,7 @@ def load_windows(
     Raises:
         UserError: There is no such text, or it is too short.
     """
-    text = load(text_folder(name, root), words)
+    text = load(path_of(name, root), words)
 
     def split(stream: Tensor, told: str, count: int | None = None) -> Samples:
         every = windows(stream, columns, length, f"data set {name!r}, {told},")
@@ -51,9 +47,9 @@ def load_windows(
         return x.to(device), y.to(device)
 
     part = Part(
-        split(text.train, "text to train on", samples),
-        split(text.valid, "text to validate on", validation_samples),
-        split(text.test, "text to test on", test_samples),
+        split(text.train, "text to train on", amounts.samples),
+        split(text.valid, "text to validate on", amounts.validation_samples),
+        split(text.test, "text to test on", amounts.test_samples),
     )
     return part, len(text.vocabulary)
 

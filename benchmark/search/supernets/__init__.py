@@ -1,6 +1,6 @@
 """Supernets: networks whose parts are shared by all architectures of a space.
 
-``settings`` has them by name, ``spaces`` the architectures (both without torch), ``making`` builds
-them; the networks are ``convolutional``, ``recurrent`` and ``micro``, and ``supernet`` is what all
-of them can do.
+``settings.py`` has them by name, ``spaces.py`` their architectures (both without torch), and
+``making.py`` builds them. The networks are in ``convolutional.py``, ``recurrent.py`` and
+``micro.py``, their base class is in ``supernet.py``.
 """

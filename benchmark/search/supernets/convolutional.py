@@ -1,4 +1,4 @@
-"""The small convolutional supernet: one cell, in which every edge is one of four operations."""
+"""The small convolutional supernet: one cell, whose edges are each one of four operations."""
 
 from __future__ import annotations
 
@@ -25,11 +25,6 @@ class ConvolutionalSupernet(Supernet):
     normalisation; convolutions of the cell are ReLU, convolution and normalisation; the average
     pooling counts no padding. So the cell is that of NAS-Bench-201 (Dong and Yang, ICLR 2020), but
     with one operation less, and there is one.
-
-    Args:
-        settings: Of its size.
-        input_shape: Channels, height and width of the images.
-        n_classes: Outputs.
     """
 
     space: ConvolutionalSpace

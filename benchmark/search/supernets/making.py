@@ -1,4 +1,4 @@
-"""From the settings of a supernet to the supernet."""
+"""Makes a supernet from its settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from palimpsest.benchmark.search.supernets.supernet import Supernet
 def make(
     choice: SupernetChoice, input_shape: tuple[int, int, int] | None, n_classes: int
 ) -> Supernet:
-    """Return a supernet, initialised from torch's generator.
-
-    Args:
-        choice: Which one.
-        input_shape: Channels, height and width of the images; ``None`` if the data are text.
-        n_classes: Classes, or words of the vocabulary.
+    """Return a supernet, initialised from torch's generator; text has no ``input_shape``.
 
     Raises:
         UserError: It is not for such data.

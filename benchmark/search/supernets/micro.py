@@ -1,4 +1,4 @@
-"""ENAS's micro search space: a stack of cells that all have the same two drawings."""
+"""ENAS's micro search space: a stack of cells of two kinds, each with one structure."""
 
 from __future__ import annotations
 
@@ -31,14 +31,7 @@ def stage_filters(filters: int, stages: int) -> list[int]:
 
 @dataclass(frozen=True)
 class _Place:
-    """One cell in the stack.
-
-    Attributes:
-        reduces: Whether it is a reduction cell.
-        strides: Of what comes from its two inputs.
-        sources: Channels of its two inputs.
-        filters: Channels of its nodes.
-    """
+    """One cell in the stack."""
 
     reduces: bool
     strides: tuple[int, int]
@@ -67,11 +60,6 @@ class MicroSupernet(Supernet):
     from Pham et al., ICML 2018, in that: no stem, no auxiliary head, no 1x1 convolutions before a
     cell, depthwise convolutions that are not separable, the mean for the sum, and the last node for
     all that nobody uses.
-
-    Args:
-        settings: Of its size.
-        input_shape: Channels, height and width of the images.
-        n_classes: Outputs.
 
     Raises:
         UserError: The channels of a stage are no multiple of those before.

@@ -1,10 +1,10 @@
-"""Normalisation in supernets: without running statistics, which would be those of no architecture.
+"""Normalisation in supernets, without running statistics: they would fit no architecture.
 
 Each architecture has activations of its own, and running statistics would average over all that
-were trained of late. So batch normalisation takes the mean and variance of the batch at hand, in
-evaluation, too: the logits of a sample then depend on its batch, and an evaluation has to be in
-batches of some size, drawn like those of the training, and not of one class each. Layer
-normalisation takes those of each sample, which depends on nothing else.
+were trained recently. So batch normalisation takes the mean and variance of the current batch, in
+evaluation, too. The logits of a sample then depend on its batch, and an evaluation needs batches of
+some size, drawn like those of the training and not of one class each. Layer normalisation takes the
+mean and variance of each sample, which depend on nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from palimpsest.benchmark.search.supernets.settings import Normalisation
 
 
 def of_images(kind: Normalisation, channels: int) -> nn.Module:
-    """Return what normalises feature maps (N, C, H, W).
+    """Return a normalisation of feature maps (N, C, H, W).
 
     Args:
         kind: ``batch``: each channel over the batch and all positions. ``layer``: each sample over
@@ -31,7 +31,7 @@ def of_images(kind: Normalisation, channels: int) -> nn.Module:
 
 
 def of_sequences(kind: Normalisation, size: int) -> nn.Module:
-    """Return what normalises the outputs (N, L, H) of a recurrent cell.
+    """Return a normalisation of the outputs (N, L, H) of a recurrent cell.
 
     Args:
         kind: ``batch``: each unit over the batch, at each time step. ``layer``: each sample over
@@ -48,9 +48,6 @@ class BatchNormEachStep(nn.Module):
 
     ``(o - mean) / sqrt(var + 1e-5) * weight + bias``, with mean and biased variance over N of each
     step and unit.
-
-    Args:
-        size: H.
     """
 
     def __init__(self, size: int) -> None:

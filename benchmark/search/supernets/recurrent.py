@@ -20,10 +20,10 @@ from palimpsest.benchmark.search.supernets.spaces import (
 from palimpsest.benchmark.search.supernets.supernet import Supernet
 
 LARGEST_NORM = 25.0
-"""Of a state; a longer one is scaled down to it."""
+"""The largest norm of a state; a longer one is scaled down to it."""
 
 INITIAL = 0.025
-"""All weights are drawn between minus this and this at first."""
+"""Initial weights are between minus and plus this."""
 
 _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -53,10 +53,6 @@ class RecurrentSupernet(Supernet):
     Sources: Pham et al., Efficient neural architecture search via parameter sharing, ICML 2018,
     whose state is that of the leaves and who normalise nothing; Benyahia et al., Overcoming
     multi-model forgetting, ICML 2019, whose code has the last node's and batch normalisation.
-
-    Args:
-        settings: Of its size, its state and its dropout.
-        words: Of the vocabulary.
 
     Attributes:
         begin: The state to begin with (N, hidden); with another N, or ``None``, zeros are.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from palimpsest.benchmark.search.supernets.spaces import (
     ACTIVATIONS,
@@ -15,13 +15,11 @@ from palimpsest.benchmark.search.supernets.spaces import (
     MicroSpace,
     RecurrentSpace,
 )
-from palimpsest.benchmark.settings.named import BY_NAME
+from palimpsest.benchmark.settings.values import BY_NAME, Fraction, Settings
 
 Normalisation = Literal["batch", "layer", "none"]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-
 _MOST_WEIGHTS = 10**9
-"""Of a supernet: 4 GB, and the same again for gradients and whatever an optimizer keeps."""
+"""The limit of a supernet: 4 GB, and as much for gradients and the optimizer's state."""
 
 
 def _numbered(options: Sequence[str]) -> str:
@@ -34,11 +32,7 @@ def _count(least: int, most: int, default: int, description: str) -> int:
     return field
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ConvolutionalCell(_Settings):
+class ConvolutionalCell(Settings):
     """One cell in which every edge is one of four operations, for small images."""
 
     name: Literal["convolutional_cell"] = "convolutional_cell"
@@ -59,20 +53,20 @@ class ConvolutionalCell(_Settings):
         return ConvolutionalSpace(self.nodes)
 
 
-class Dropout(_Settings):
-    """What share is dropped while a recurrent supernet trains; what is left is scaled up."""
+class Dropout(Settings):
+    """The shares that are dropped while a recurrent supernet trains; the rest is scaled up."""
 
-    embedding: Rate = Field(0.1, description="Of the words of the vocabulary.")
-    input: Rate = Field(
+    embedding: Fraction = Field(0.1, description="Of the words of the vocabulary.")
+    input: Fraction = Field(
         0.65, description="Of a sequence's embedded words, the same elements at all time steps."
     )
-    output: Rate = Field(0.4, description="Of the outputs of the cell, likewise.")
-    weights: Rate = Field(
+    output: Fraction = Field(0.4, description="Of the outputs of the cell, likewise.")
+    weights: Fraction = Field(
         0.5, description="Of the recurrent weights, the same at all time steps (DropConnect)."
     )
 
 
-class RecurrentCell(_Settings):
+class RecurrentCell(Settings):
     """ENAS's recurrent cell as a language model."""
 
     name: Literal["recurrent_cell"] = "recurrent_cell"
@@ -108,7 +102,7 @@ class RecurrentCell(_Settings):
         return RecurrentSpace(self.nodes, self.first_activation)
 
 
-class MicroCell(_Settings):
+class MicroCell(Settings):
     """ENAS's micro search space: stages of normal cells, with reduction cells between them."""
 
     name: Literal["micro_cell"] = "micro_cell"

@@ -1,4 +1,4 @@
-"""A space of architectures: what there is to choose; importing this needs no torch."""
+"""Spaces of architectures, as sequences of decisions; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ class Space(ABC):
 
     Different architectures may be the same function, such as those of ``micro_cell`` that exchange
     the two inputs of a node; each of them counts.
-
-    Args:
-        options: How many options each decision has.
     """
 
     def __init__(self, options: Sequence[int]) -> None:
@@ -32,7 +29,7 @@ class Space(ABC):
 
     @property
     def size(self) -> int:
-        """How many architectures there are: the product of the options."""
+        """The number of architectures: the product of the options."""
         return math.prod(self.options)
 
     def all(self) -> Iterator[Architecture]:
@@ -45,10 +42,10 @@ class Space(ABC):
         return tuple(drawn)
 
     def check(self, a: Sequence[int]) -> None:
-        """Refuse what is no architecture of this space.
+        """Refuse an architecture that is not in this space.
 
         Raises:
-            ValueError: Says which decision is wrong, and what it may be.
+            ValueError: Names the wrong decision, and the valid ones.
         """
         if len(a) != len(self.options):
             raise ValueError(
@@ -75,13 +72,13 @@ class Space(ABC):
 
     @staticmethod
     def in_common(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:
-        """Return how many choices two architectures have in common."""
+        """Return the number of choices that two architectures have in common."""
         return sum(one == other for one, other in zip(a, b, strict=True))
 
     @abstractmethod
     def choices(self, a: Architecture) -> Sequence[Hashable]:
-        """Return what is compared of an architecture, as many for each."""
+        """Return the choices of an architecture that are compared, as many for each."""
 
     @abstractmethod
     def text(self, a: Architecture) -> str:
-        """Return an architecture as a reader sees it."""
+        """Return an architecture as text for readers."""

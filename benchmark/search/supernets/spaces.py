@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from palimpsest.benchmark.search.supernets.space import Architecture, Space
 
 OPERATIONS = ("identity", "avg_pool3x3", "conv1x1", "conv3x3")
-"""What an edge of the small convolutional cell can be."""
+"""The options of an edge of the small convolutional cell."""
 
 ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")
-"""What a node of the recurrent cell can apply."""
+"""The options of a node of the recurrent cell."""
 
 MICRO_OPERATIONS = (
     "identity",
@@ -21,14 +21,14 @@ MICRO_OPERATIONS = (
     "depthwise_conv3x3",
     "depthwise_conv5x5",
 )
-"""What an input of a node of the micro cell can go through."""
+"""The options for an input of a node of the micro cell."""
 
 MICRO_INPUTS = 2
-"""Of a micro cell: the outputs of the two cells before it."""
+"""The inputs of a micro cell: the outputs of the two cells before it."""
 
 
 def edge_name(source: int, target: int) -> str:
-    """Return what an edge between two nodes is called."""
+    """Return the name of an edge between two nodes."""
     return f"{source}-{target}"
 
 
@@ -119,7 +119,7 @@ class RecurrentSpace(Space):
 
 
 Input = tuple[int, int]
-"""Of a node of a micro cell: the node it comes from, and the operation it goes through."""
+"""An input of a node of a micro cell: the node it comes from, and the operation."""
 
 MicroNodes = tuple[tuple[Input, Input], ...]
 """The inputs of each inner node; the first of them is node 2."""

@@ -1,4 +1,4 @@
-"""What every supernet can do: run one of its architectures, and say which parameters that uses."""
+"""The base class of supernets: runs an architecture, and knows the parameters that it uses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Architecture", "Space", "Supernet"]
 
 
 class Supernet(nn.Module, ABC):
-    """A network of which an architecture uses a part; parts are shared by those that use them.
+    """A network of which each architecture uses some parts; architectures share parts.
 
-    What belongs to a choice is in ``choices``, a ``ModuleDict``; all else is used by every
-    architecture.
+    Parts that belong to a choice are in ``choices``, a ``ModuleDict``; every architecture uses all
+    others.
 
     Attributes:
         space: Its architectures.
@@ -46,7 +46,7 @@ class Supernet(nn.Module, ABC):
         """Return the names of the parameters that have a gradient when an architecture is trained.
 
         Raises:
-            ValueError: It is none of the space.
+            ValueError: It is not in the space.
         """
         self.space.check(architecture)
         everywhere = {name for name, _ in self.named_parameters()} - self.edges()

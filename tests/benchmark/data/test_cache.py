@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.data import cache, inspection
+from palimpsest.benchmark.data import cache, catalog
 from palimpsest.benchmark.data.formats import folder
 from palimpsest.benchmark.data.kept import keep_images, kept_images
 from palimpsest.benchmark.errors import UserError
@@ -124,13 +124,13 @@ def test_data_are_read_once_until_they_change(tmp_path, monkeypatch):
     text = tmp_path / "train.txt"
     text.write_text("one two three\n" * 20)
     make_old(tmp_path)
-    inspection.inspected(f"text:{tmp_path}", tmp_path)
+    catalog.inspected(f"text:{tmp_path}", tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr("palimpsest.benchmark.data.formats.text._read", None)
-        inspection.inspected(f"text:{tmp_path}", tmp_path)
+        catalog.inspected(f"text:{tmp_path}", tmp_path)
     text.write_bytes(b"\xff\xfe one")
     with pytest.raises(UserError, match="no text in UTF-8"):
-        inspection.inspected(f"text:{tmp_path}", tmp_path)
+        catalog.inspected(f"text:{tmp_path}", tmp_path)
 
 
 def test_the_command_shows_and_clears_the_cache_and_nothing_else(place, capsys):

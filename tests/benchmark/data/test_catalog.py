@@ -146,10 +146,10 @@ def test_a_relative_folder_is_sought_in_the_working_directory_then_under_the_roo
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    assert catalog.folder_path("folder:pets", tmp_path) == two_classes
+    assert catalog.path_of("folder:pets", tmp_path) == two_classes
     (elsewhere / "pets").mkdir()
-    assert catalog.folder_path("folder:pets", tmp_path) == elsewhere / "pets"
-    assert catalog.folder_path(f"folder:{two_classes}", elsewhere) == two_classes
+    assert catalog.path_of("folder:pets", tmp_path) == elsewhere / "pets"
+    assert catalog.path_of(f"folder:{two_classes}", elsewhere) == two_classes
 
 
 def test_a_missing_folder_names_every_place_and_the_remedy(tmp_path, monkeypatch):
@@ -230,7 +230,7 @@ def test_the_fingerprint_of_a_zip_follows_its_images_and_not_its_place(
 
 
 def test_the_outline_is_what_is_loaded(tmp_path):
-    from palimpsest.benchmark.data.formats.images import load
+    from float_images import load
 
     loaded, told = load("digits", tmp_path), catalog.outline("digits", tmp_path)
     assert told == catalog.Outline(loaded.input_shape, loaded.n_classes)

@@ -152,3 +152,16 @@ def test_copies_are_told_at_the_start(parted, tmp_path, capsys):
     assert code == 0
     assert err.startswith("palimpsest: warning: data set 'folder:")
     assert "1 of 4 test images (25.0 %)" in err
+
+
+def test_a_zip_file_is_listed_once_until_it_changes(parted, zip_of, monkeypatch):
+    archive, listed = zip_of(parted), []
+    members = listing.members
+    monkeypatch.setattr(listing, "members", lambda path: listed.append(path) or members(path))
+    for time in (0, 0, 1, 1):
+        os.utime(archive, (time, time))
+        assert len(list_images(archive).train) == 4
+    assert len(listed) == 2
+    os.utime(archive)  # just now: it may change again with the same time
+    assert list_images(archive) == list_images(archive)
+    assert len(listed) == 4

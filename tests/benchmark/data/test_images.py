@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from float_images import load
 
 from palimpsest.benchmark.data import listing
 from palimpsest.benchmark.data.formats import images
@@ -25,7 +26,7 @@ def assert_normalised(x: torch.Tensor) -> None:
 
 
 def test_digits(tmp_path):
-    data = images.load("digits", tmp_path)
+    data = load("digits", tmp_path)
     assert data.input_shape == (1, 8, 8)
     assert data.n_classes == 10
     assert data.classes == tuple("0123456789")
@@ -38,7 +39,7 @@ def test_digits(tmp_path):
 
 
 def test_no_digit_is_in_both_parts(tmp_path):
-    data = images.load("digits", tmp_path)
+    data = load("digits", tmp_path)
     sklearn_datasets = pytest.importorskip("sklearn.datasets")
     known = {image.tobytes() for image in sklearn_datasets.load_digits().images.astype(np.uint8)}
     shown = torch.cat([data.train_x, data.test_x])
@@ -48,7 +49,7 @@ def test_no_digit_is_in_both_parts(tmp_path):
 def test_the_files_of_a_data_set_are_read_once(tmp_path, monkeypatch):
     calls, read = [], images._read
     monkeypatch.setattr(images, "_read", lambda *which: calls.append(which) or read(*which))
-    first, second = images.load("digits", tmp_path), images.load("digits", tmp_path)
+    first, second = load("digits", tmp_path), load("digits", tmp_path)
     assert calls == [("digits", tmp_path)]
     assert torch.equal(first.train_x, second.train_x)
 
@@ -62,7 +63,7 @@ def test_test_images_are_normalised_with_the_statistics_of_the_training_images(
         seeds = (1, 2) if part == "train" else (3, 4)
         arrays = [write_image(file, seed) for file, seed in zip(files, seeds, strict=True)]
         pixels[part] = np.stack(arrays).astype(np.float64)
-    data = images.load(f"folder:{tmp_path}", tmp_path)
+    data = load(f"folder:{tmp_path}", tmp_path)
     assert data.input_shape == (3, 4, 6)
     assert_normalised(data.train_x)
     mean, std = pixels["train"].mean((0, 1, 2)), pixels["train"].std((0, 1, 2))
@@ -78,13 +79,13 @@ def test_a_channel_of_one_value_stays_finite(tmp_path, write_image):
             pixels = write_image(file, seed=index)
             pixels[..., 1] = 77
             Image.fromarray(pixels).save(file)
-    data = images.load(f"folder:{tmp_path}", tmp_path)
+    data = load(f"folder:{tmp_path}", tmp_path)
     assert data.train_x[:, 1].abs().max() == 0
     assert data.train_x.isfinite().all()
 
 
 def test_the_real_mnist(real_data):
-    data = images.load("mnist", real_data("MNIST"))
+    data = load("mnist", real_data("MNIST"))
     assert data.train_x.shape == (60_000, 1, 28, 28)
     assert data.test_x.shape == (10_000, 1, 28, 28)
     assert data.n_classes == 10
@@ -102,7 +103,7 @@ def test_the_real_cifar_images(real_data, tmp_path):
     ):
         for name in [name for name in whole.namelist() if name.endswith(".jpg")][::20]:
             some.writestr(name, whole.read(name))
-    data = images.load("folder:some.zip", tmp_path)
+    data = load("folder:some.zip", tmp_path)
     assert data.train_x.shape == (2500, 3, 32, 32)
     assert data.test_x.shape == (500, 3, 32, 32)
     assert data.classes[:3] == ("airplane", "automobile", "bird")

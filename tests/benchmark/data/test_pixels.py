@@ -4,17 +4,19 @@ import hashlib
 
 import pytest
 import torch
+from float_images import load
 
-from palimpsest.benchmark.data import transforms
 from palimpsest.benchmark.data.formats import images
-from palimpsest.benchmark.data.formats.images import load, load_pixels
+from palimpsest.benchmark.data.formats.images import load_pixels
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.families.rotated import Rotated
 from palimpsest.benchmark.scenarios.families.split import Split
 from palimpsest.benchmark.scenarios.families.two_models import TwoModels
 from palimpsest.benchmark.scenarios.loading import load_data_set, load_float_data_set
+from palimpsest.benchmark.scenarios.streams import transformed as transforms
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.scenarios.streams.parts import Amounts
 from palimpsest.benchmark.training.template import Batches
 from palimpsest.strategies.curvature.fisher import draw
 
@@ -123,17 +125,17 @@ def test_data_sets_have_the_numbers_that_they_had(name, real_data, tmp_path):
 
 def test_the_digits_are_those_of_the_first_results(tmp_path):
     """A digest of the normalised numbers as they were when all were floats."""
-    x = load_data_set("digits", tmp_path, 300, 0.1, "cpu").part.train[0][:]
+    x = load_data_set("digits", tmp_path, Amounts(300), "cpu").part.train[0][:]
     digest = hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest()[:16]
     assert digest == DIGITS
-    same = load_float_data_set("digits", tmp_path, 300, 0.1, "cpu").part.train[0]
+    same = load_float_data_set("digits", tmp_path, Amounts(300), "cpu").part.train[0]
     assert isinstance(same, torch.Tensor)
     assert torch.equal(same, x)
 
 
 def test_unit_pixels_are_brightness_from_0_to_1(tmp_path):
     raw = images._read("digits", tmp_path)
-    own = load_data_set("digits", tmp_path, None, 0.0, "cpu", "unit").part
+    own = load_data_set("digits", tmp_path, Amounts(validation=0.0), "cpu", "unit").part
     for (found, labels), stored, wanted in (
         (own.train, raw.train_x, raw.train_y),
         (own.test, raw.test_x, raw.test_y),

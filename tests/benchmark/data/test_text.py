@@ -11,7 +11,8 @@ import torch
 from palimpsest.benchmark.data import sharing
 from palimpsest.benchmark.data.formats import text
 from palimpsest.benchmark.data.formats.text import END, UNKNOWN, load, windows
-from palimpsest.benchmark.data.formats.text_files import find_text, text_folder
+from palimpsest.benchmark.data.formats.text_files import find_text
+from palimpsest.benchmark.data.paths import path_of
 from palimpsest.benchmark.errors import UserError
 
 LINES = 60
@@ -210,16 +211,16 @@ def test_a_folder_is_looked_for_here_and_under_the_data_root(tmp_path, monkeypat
     (root / "texts" / "own").mkdir(parents=True)
     here.mkdir()
     monkeypatch.chdir(here)
-    assert text_folder("text:texts/own", root) == root / "texts" / "own"
-    assert text_folder(f"text:{root}", Path("nowhere")) == root
+    assert path_of("text:texts/own", root) == root / "texts" / "own"
+    assert path_of(f"text:{root}", Path("nowhere")) == root
     (here / "texts" / "own").mkdir(parents=True)
-    assert text_folder("text:texts/own", root) == here / "texts" / "own"
+    assert path_of("text:texts/own", root) == here / "texts" / "own"
     with pytest.raises(
         UserError, match=r"'text:other' was not found: looked for a folder at .*or "
     ):
-        text_folder("text:other", root)
+        path_of("text:other", root)
     with pytest.raises(UserError, match="data set 'text: ' has no path: write text:PATH"):
-        text_folder("text: ", root)
+        path_of("text: ", root)
 
 
 def test_a_text_is_known_by_its_content_wherever_it_lies(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from known_facts import facts_of
 
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS, Computed, columns
-from palimpsest.benchmark.metrics import formulas as metrics
+from palimpsest.benchmark.metrics import accuracy as metrics
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.spec import Spec
 

@@ -21,7 +21,7 @@ from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.data.sharing import share_through
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.scenarios.families.avalanche_benchmark import AvalancheBenchmark
+from palimpsest.benchmark.scenarios.families.avalanche import AvalancheBenchmark
 from palimpsest.benchmark.scenarios.streams import avalanche_streams, decoded_streams
 from palimpsest.benchmark.scenarios.streams.avalanche_streams import quietly
 from palimpsest.benchmark.suites.loading import load_suite

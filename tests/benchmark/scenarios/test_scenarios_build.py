@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from float_images import load
 from PIL import Image
 from pydantic import ValidationError
 
-from palimpsest.benchmark.data.formats.images import load
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.scenarios.families.model_sequence import ModelSequence

@@ -10,8 +10,7 @@ from one_run import execute
 
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.preparation import prepare
-from palimpsest.benchmark.search.controller import Controller
-from palimpsest.benchmark.search.policy import Policy
+from palimpsest.benchmark.search.controller import Controller, Policy
 from palimpsest.benchmark.search.samplers import Controlled
 
 OPTIONS = (2, 3, 1, 2)

@@ -9,7 +9,7 @@ from one_run import execute
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import search as measures
 from palimpsest.benchmark.runs.preparation import prepare
-from palimpsest.benchmark.search.scenario import ArchitectureSearch
+from palimpsest.benchmark.search.architecture_search import ArchitectureSearch
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.suites.loading import load_suite
 

@@ -13,7 +13,7 @@ from palimpsest.benchmark.randomness.generators import seed_generators
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.runs.runner import _train
-from palimpsest.benchmark.search.settings import spread
+from palimpsest.benchmark.search.plan import spread
 
 ROOT = Path("/nowhere")
 RATE, MOMENTUM = 0.2, 0.9

@@ -2,7 +2,7 @@
 
 import pytest
 
-from palimpsest.benchmark.data.catalog import folder_path
+from palimpsest.benchmark.data.paths import path_of
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.suites.overrides import Assignment
@@ -145,7 +145,7 @@ def test_wrong_seeds_are_told_in_a_sentence(seeds):
 )
 def test_a_path_that_no_file_can_have_is_told(tmp_path, path):
     with pytest.raises(UserError, match="no usable path") as caught:
-        folder_path(f"folder:{path}", tmp_path)
+        path_of(f"folder:{path}", tmp_path)
     assert len(str(caught.value)) < 300
 
 

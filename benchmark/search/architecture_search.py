@@ -1,4 +1,4 @@
-"""The training of a supernet whose architectures are visited in turn, and its ground truth."""
+"""The family of architecture searches: a supernet is trained, one architecture after another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX
+from palimpsest.benchmark.data.paths import TEXT_PREFIX
+from palimpsest.benchmark.errors import UserError, quoted
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.scenario import (
     OF_PLAIN,
@@ -17,15 +18,17 @@ from palimpsest.benchmark.scenarios.settings.scenario import (
     Curve,
     ScenarioSettings,
 )
-from palimpsest.benchmark.scenarios.settings.values import Share
-from palimpsest.benchmark.search.architectures import alone, check_ranked, width_of
+from palimpsest.benchmark.search.plan import SearchPlan, spread
 from palimpsest.benchmark.search.samplers import Sampler, Uniform
-from palimpsest.benchmark.search.settings import Search, spread
 from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, SupernetChoice
+from palimpsest.benchmark.settings.values import Share
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario
-    from palimpsest.benchmark.search.supernets.supernet import Supernet
+    from palimpsest.benchmark.search.supernets.supernet import Architecture, Space, Supernet
+
+_MOST_RANKED = 10_000
+"""The most architectures that are all ranked, or all trained alone, by default."""
 
 _ONE_BATCH = ("single_path", "fair")
 """Samplers that draw anew for every batch."""
@@ -121,7 +124,7 @@ class ArchitectureSearch(ScenarioSettings):
     }
 
     def of_first_model(self) -> dict[str, Any]:
-        """Return the settings that decide the warm-start: how long it is, not how it is counted."""
+        """Return the settings that decide the warm-start: its length in steps, not in epochs."""
         return super().of_first_model() | {"steps": self.warm_start * self.visits * self.batches}
 
     @model_validator(mode="before")
@@ -136,7 +139,7 @@ class ArchitectureSearch(ScenarioSettings):
 
     @model_validator(mode="after")
     def _settings_of_its_network(self) -> Self:
-        """The network is the supernet, and shared is a word of this family."""
+        """Allow all: the network is the supernet, and ``shared`` means something else here."""
         return self
 
     @model_validator(mode="after")
@@ -147,7 +150,7 @@ class ArchitectureSearch(ScenarioSettings):
 
     @property
     def meaningless(self) -> Sequence[str]:
-        """Those of other scenarios, of the other data, and of the other training."""
+        """Settings of other scenarios, of the other kind of data, and of the other training."""
         training = _NOT_OF_SHARED_WEIGHTS if self.shared else _OF_SHARED_WEIGHTS
         return (*_NOT_OF_SEARCHES, *training, *(_OF_IMAGES if self.has_words else _OF_TEXT))
 
@@ -213,7 +216,7 @@ class ArchitectureSearch(ScenarioSettings):
 
     @property
     def needs_a_look(self) -> bool:
-        """Whether the space fits the sampler shows in the supernet."""
+        """Always: only the supernet shows whether its space fits the sampler."""
         return True
 
     def make_supernet(self, input_shape: tuple[int, int, int] | None, n_classes: int) -> Supernet:
@@ -231,7 +234,7 @@ class ArchitectureSearch(ScenarioSettings):
         """Make the scenario; the seed decides the weights, the batches and the architectures."""
         import torch
 
-        from palimpsest.benchmark.search.assembly import assemble_search
+        from palimpsest.benchmark.search.parts import assemble_search
 
         if self._columns is None:
             data = self.load_images(root, device)
@@ -239,9 +242,8 @@ class ArchitectureSearch(ScenarioSettings):
         else:
             from palimpsest.benchmark.scenarios.streams.windows import load_windows
 
-            of_all = (self.words, self.batch_size, self.length)
-            most = (self.samples, self.test_samples, self.validation_samples)
-            part, n_classes = load_windows(self.data, root, *of_all, *most, device)
+            sizes = (self.words, self.batch_size, self.length)
+            part, n_classes = load_windows(self.data, root, *sizes, self.amounts, device)
             shape = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
@@ -253,7 +255,7 @@ class ArchitectureSearch(ScenarioSettings):
     def _columns(self) -> int | None:
         return self.batch_size if self.data.startswith(TEXT_PREFIX) else None
 
-    def _search(self, supernet: Supernet, seed: int) -> tuple[Search, Any]:
+    def _search(self, supernet: Supernet, seed: int) -> tuple[SearchPlan, Any]:
         """Return the plan of the search, and the bank of its slots."""
         from copy import deepcopy
 
@@ -264,12 +266,12 @@ class ArchitectureSearch(ScenarioSettings):
         space = supernet.space
         if not self.shared:
             assert self.steps is not None
-            trained = alone(space, self.architectures)
+            trained = _alone(space, self.architectures)
             search = self._plan(1, len(trained), self.steps, 1, tuple(range(len(trained))))
             return search, SupernetBank([deepcopy(supernet) for _ in trained], trained)
         assert self.epochs is not None
-        check_ranked(space, self.ranked)
-        width = width_of(self.sampler, space)
+        _check_ranked(space, self.ranked)
+        width = _width_of(self.sampler, space)
         measured = spread(self.measured, self.visits)
         search = self._plan(self.epochs, self.visits, self.batches, width, measured)
         generator = np.random.default_rng(derive(seed, "scenario"))
@@ -278,8 +280,8 @@ class ArchitectureSearch(ScenarioSettings):
 
     def _plan(
         self, epochs: int, visits: int, batches: int, width: int, measured: tuple[int, ...]
-    ) -> Search:
-        return Search(
+    ) -> SearchPlan:
+        return SearchPlan(
             sampler=self.sampler,
             epochs=epochs,
             visits=visits,
@@ -293,4 +295,44 @@ class ArchitectureSearch(ScenarioSettings):
             decay=self.learning_rate_decay,
             decay_after=self.decay_after,
             cut=self.cut_after_warm_start,
+        )
+
+
+def _width_of(sampler: Sampler, space: Space) -> int:
+    """Return the number of architectures that are trained in a step."""
+    if sampler.name != "fair":
+        return 1
+    if len(set(space.options)) > 1:
+        raise UserError(
+            "sampler: fair trains every option of every decision in each step, and needs as "
+            f"many options of each; this space has {', '.join(map(str, space.options))}"
+        )
+    return space.options[0]
+
+
+def _alone(space: Space, asked: tuple[Architecture, ...] | None) -> list[Architecture]:
+    """Return the architectures of a space that are trained alone: those asked for, or all."""
+    if asked is None:
+        if space.size > _MOST_RANKED:
+            raise UserError(
+                f"shared: false would train {space.size:,} architectures, each alone; say "
+                "which, by architectures"
+            )
+        return list(space.all())
+    for number, each in enumerate(asked):
+        try:
+            space.check(each)
+        except ValueError as error:
+            raise UserError(f"architectures: {error}") from None
+        if each in asked[:number]:
+            raise UserError(f"architectures: {quoted(list(each))} is given twice")
+    return list(asked)
+
+
+def _check_ranked(space: Space, ranked: int | None) -> None:
+    """Refuse to rank a large space by default."""
+    if ranked is None and space.size > _MOST_RANKED:
+        raise UserError(
+            f"ranked: the space has {space.size:,} architectures; say how many of them are to "
+            "be ranked at the end, or 0"
         )

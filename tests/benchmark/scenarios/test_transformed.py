@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from palimpsest.benchmark.data import transforms
+from palimpsest.benchmark.scenarios.streams import transformed as transforms
 
 
 def pictures(*shape: int) -> torch.Tensor:

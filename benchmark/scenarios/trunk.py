@@ -1,4 +1,4 @@
-"""The classic task sequence: one trunk that every model shares, with a head each or one for all."""
+"""Models that share one trunk, with a head each or one for all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import torch
 
 from palimpsest.benchmark.models import networks
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.models.blocks import head, hidden_blocks
-from palimpsest.benchmark.models.initial import draw_weights
+from palimpsest.benchmark.models.blocks import draw_weights, head, hidden_blocks
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.scenarios.streams.parts import DataSet
@@ -25,10 +24,10 @@ def trunk_bank(
     """Build a bank in which all models share everything but their heads.
 
     Args:
-        settings: Network kind, width and activation.
+        settings: The network, its width and activation.
         hidden_layers: Depth of the trunk, of mlp and cnn.
-        base: For the shape of the images.
-        head_sizes: Classes of each model's head; with one entry there is only one model.
+        base: Has the shape of the images.
+        head_sizes: Classes of each model's head; one entry is one model.
         seed: The run's seed, for the initial weights.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What permuted and rotated have in common: one data set, changed for each experience."""
+"""The base of permuted and rotated: one data set, changed for each experience."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.scenarios.families.incremental import Incremental
-from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
-from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
+from palimpsest.benchmark.scenarios.settings.incremental import Incremental
+from palimpsest.benchmark.scenarios.settings.scenario import Several
+from palimpsest.benchmark.scenarios.settings.task_sequence import TaskSequence
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario
 
 
-class ChangedImages(Boundaries, Incremental):
+class ChangedImages(TaskSequence, Incremental):
     """Experiences that all have the same images, each but the first changed in its own way."""
 
     change: ClassVar[str]
@@ -26,11 +26,6 @@ class ChangedImages(Boundaries, Incremental):
         description="task: a head for each experience, known at test time. domain: one head for "
         "all. class: one head; a label tells the experience, too, so that each brings new ones.",
     )
-    hidden_layers: Several = Field(
-        2, description="Of mlp and cnn: depth of the trunk that all models share."
-    )
-    epochs: Count | None = 1
-    curve: Curve = Curve(every=50)
 
     def degrees(self, experience: int) -> float:
         """Return by how many degrees an experience's images are rotated."""
@@ -38,8 +33,8 @@ class ChangedImages(Boundaries, Incremental):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights and the permutations."""
-        from palimpsest.benchmark.scenarios.families.trunk import trunk_bank
         from palimpsest.benchmark.scenarios.streams.transformed import changed
+        from palimpsest.benchmark.scenarios.trunk import trunk_bank
 
         base = self.load_images(root, device)
         count, size = self.experiences, base.n_classes

@@ -10,8 +10,7 @@ from pydantic import Field
 
 from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
-from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
+from palimpsest.benchmark.scenarios.settings.task_sequence import TaskSequence
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario
@@ -28,7 +27,7 @@ _DATA_SETS = {
 """The benchmarks that read data sets of the catalog; all others have files of their own."""
 
 
-class AvalancheBenchmark(Boundaries):
+class AvalancheBenchmark(TaskSequence):
     """The streams of a benchmark of Avalanche, decoded once; a head for each task label.
 
     Source: Lomonaco et al., Avalanche: an End-to-End Library for Continual Learning, CLVision 2021.
@@ -46,11 +45,6 @@ class AvalancheBenchmark(Boundaries):
         "transforms, but resized and cropped as they would be for testing.",
     )
     data: Literal["benchmark"] = Field("benchmark", description="What the benchmark reads.")
-    hidden_layers: Several = Field(
-        2, description="Of mlp and cnn: depth of the trunk that all models share."
-    )
-    epochs: Count | None = 1
-    curve: Curve = Curve(every=50)
 
     def data_sets(self) -> set[str]:
         """Return the data sets of the catalog that the benchmark reads."""
@@ -66,14 +60,13 @@ class AvalancheBenchmark(Boundaries):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights and, if it has one, the benchmark's."""
-        from palimpsest.benchmark.scenarios.families.trunk import trunk_bank
         from palimpsest.benchmark.scenarios.streams.decoded_streams import load
         from palimpsest.benchmark.scenarios.streams.parts import DataSet
+        from palimpsest.benchmark.scenarios.trunk import trunk_bank
 
         own_seed = derive(seed, "scenario")
         streams = load(self.benchmark, self.arguments, own_seed, self._folder(root), device)
-        most = (self.test_samples, self.validation_samples)
-        parts = streams.parts(self.samples, self.validation, *most)
+        parts = streams.parts(self.amounts)
         sizes = streams.head_sizes
         base = DataSet(parts[0], streams.input_shape, max(sizes.values()))
         bank = trunk_bank(self, self.hidden_layers, base, list(sizes.values()), seed)

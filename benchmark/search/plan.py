@@ -1,4 +1,4 @@
-"""How a search visits the architectures of a supernet: in which order, and in which slots.
+"""The plan of a search: in which order and in which slots architectures are visited.
 
 Importing this needs no torch.
 """
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moment:
-    """Where in a search a training is.
+    """The place of a training in a search.
 
     Attributes:
         epoch: Counted from 0; ``None``: a warm-start.
-        visit: Of the epoch, counted from 0.
+        visit: In the epoch, counted from 0.
     """
 
     epoch: int | None
@@ -28,26 +28,26 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Search:
-    """A search, as its family's settings say it.
+class SearchPlan:
+    """The plan of a search, from the settings of its family.
 
     A training of the run is a visit: of one architecture, or of several whose gradients are summed
-    (``width``). The visits that are measured have slots of their own until the epoch ends, and the
-    others take turns in one more group of ``width`` slots.
+    (``width``). Visits that are measured have slots of their own until the epoch ends. The others
+    take turns in one more group of ``width`` slots.
 
     Attributes:
-        sampler: Who draws the architectures.
-        epochs: How many.
-        visits: Of an epoch.
-        batches: Of a visit.
+        sampler: Draws the architectures.
+        epochs: The number of epochs.
+        visits: The visits of an epoch.
+        batches: The batches of a visit.
         warm_start: Epochs before the first one, as one training, without the strategy.
         shared: Whether all architectures share one supernet; otherwise there is one epoch, in
             which each is trained once, from the same weights and on the same batches.
         width: Architectures of a visit.
         measured: Which visits of an epoch are measured, in order.
         ranked: How many architectures are ranked at the end; ``None``: all of the space.
-        columns: Of text: the windows of a batch, which go on where those of the batch before it
-            end; errors are perplexities. ``None``: batches are shuffled, errors are error rates.
+        columns: Of text: the windows of a batch, which continue those of the batch before; errors
+            are perplexities. ``None``: batches are shuffled, errors are error rates.
         decay: What the learning rate is multiplied by after each epoch.
         decay_after: Epochs before the first decay.
         cut: What the learning rate is multiplied by when the warm-start is over.
@@ -74,7 +74,7 @@ class Search:
 
     @property
     def slots(self) -> int:
-        """How many slots there are."""
+        """The number of slots."""
         return self.width * (len(self.measured) + (len(self.measured) < self.visits))
 
     def slot_of(self, visit: int) -> int:
@@ -88,12 +88,12 @@ class Search:
         return self.warm_start * self.visits * self.batches
 
     def moment_of(self, training: int) -> Moment:
-        """Return where a training of the run is, by its number."""
+        """Return the place of a training in the search, by its number."""
         visit = training - bool(self.warm_start)
         return Moment(None, 0) if visit < 0 else Moment(*divmod(visit, self.visits))
 
     def first_batch_of(self, training: int) -> int:
-        """Return how many batches were drawn before a training."""
+        """Return the number of batches before a training."""
         if not self.shared or training == 0:
             return 0
         return self.warm_steps + self.batches * (training - bool(self.warm_start))
@@ -109,7 +109,7 @@ class Search:
         return float(self.cut * self.decay ** max(0, epoch - self.decay_after))
 
     def seed_number(self, training: int) -> int:
-        """Return which of the run's seeds a training has: alone, all have the first."""
+        """Return the number of a training's seed: architectures alone all have the first."""
         return training if self.shared else 0
 
     def schedule(self) -> Schedule:
@@ -123,13 +123,9 @@ class Search:
 
 
 def spread(count: int | None, of: int) -> tuple[int, ...]:
-    """Return so many numbers below another one, spread evenly.
+    """Return ``count`` numbers below ``of``, spread evenly; all of them for ``None``.
 
-    ``(2 i + 1) of / (2 count)``, rounded down, for i < count.
-
-    Args:
-        count: How many, at most ``of``; ``None`` for all.
-        of: Above all of them.
+    They are ``(2 i + 1) of / (2 count)``, rounded down, for i < count.
     """
     count = of if count is None else min(count, of)
     return tuple((2 * i + 1) * of // (2 * count) for i in range(count))

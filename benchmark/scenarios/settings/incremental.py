@@ -1,4 +1,4 @@
-"""What the families have in common that can be class-incremental."""
+"""The base of the families that can be class-incremental."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 
 
 class Incremental(ScenarioSettings):
-    """A scenario that is task-, domain- or class-incremental, by its setting ``incremental``."""
+    """A scenario that is task-, domain- or class-incremental: its setting ``incremental``."""
 
     outputs: Literal["all", "seen"] = Field(
         "all",

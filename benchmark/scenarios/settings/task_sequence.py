@@ -1,4 +1,4 @@
-"""Blurry task boundaries: a setting of the families in which all experiences share one head."""
+"""The base of the families of classic task sequences: one trunk, perhaps blurry boundaries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.scenarios.settings.scenario import Fraction, ScenarioSettings
+from palimpsest.benchmark.scenarios.settings.scenario import (
+    Count,
+    Curve,
+    Fraction,
+    ScenarioSettings,
+    Several,
+)
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.streams.parts import Part
@@ -19,9 +25,14 @@ _ONE_HEAD = (
 )
 
 
-class Boundaries(ScenarioSettings):
-    """Settings of experiences that follow one another, and may blend into their neighbours."""
+class TaskSequence(ScenarioSettings):
+    """Experiences that follow one another on one trunk, and may blend into their neighbours."""
 
+    hidden_layers: Several = Field(
+        2, description="Of mlp and cnn: depth of the trunk that all models share."
+    )
+    epochs: Count | None = 1
+    curve: Curve = Curve(every=50)
     blurry: Fraction = Field(
         0.0,
         description="Share of an experience's training samples that it exchanges with its "
@@ -38,9 +49,6 @@ class Boundaries(ScenarioSettings):
     def check_labels(self, labels: Sequence[int]) -> None:
         """Refuse blurry boundaries where the experiences have several task labels.
 
-        Args:
-            labels: Theirs.
-
         Raises:
             UserError: They have different labels.
         """
@@ -48,12 +56,7 @@ class Boundaries(ScenarioSettings):
             raise UserError(f"{_ONE_HEAD}; remove blurry")
 
     def blurred(self, parts: Sequence[Part], labels: Sequence[int], seed: int) -> Sequence[Part]:
-        """Return the data of each experience with the exchange made, for ``build`` to use.
-
-        Args:
-            parts: The data of each experience.
-            labels: Their task labels.
-            seed: The run's seed.
+        """Return the data of each experience after the exchange; for ``build``.
 
         Raises:
             UserError: As for `check_labels`.
