@@ -8,7 +8,7 @@ from pathlib import Path
 from palimpsest.benchmark.executors.executor import Executor
 from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.executors.target import RAY, SLURM
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.suites.resources import Resources
 
 
@@ -17,7 +17,7 @@ def make_executor(
     *,
     root: Path,
     workers: int | None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointSettings | None = None,
     resources: Mapping[str, Resources] | None = None,
 ) -> Executor:
     """Return the executor that the options ask for.

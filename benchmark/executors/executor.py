@@ -12,7 +12,7 @@ from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
-Report = Callable[[Job, JobProgress], None]
+OnJobProgress = Callable[[Job, JobProgress], None]
 """Called with a job under way and how far it is."""
 
 
@@ -27,7 +27,7 @@ class Jobs(Protocol):
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostJob:
     """A job that gave no result, because what carried it out ended before it did.
 
     That may be the job's own fault (it takes too much memory) or not (another job does, or the
@@ -70,7 +70,9 @@ class Executor(Protocol):
     ) -> None:
         """End the jobs still under way, and release all resources."""
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
+    def execute(
+        self, jobs: Jobs, report: OnJobProgress
+    ) -> Generator[list[Record] | LostJob, None, None]:
         """Carry out jobs.
 
         Args:
@@ -78,9 +80,9 @@ class Executor(Protocol):
             report: Called in the caller's thread, now and then, while it waits for a result.
 
         Yields:
-            One result per job, in the order in which they end: a record of each of its runs, or
-            ``Lost``. An error inside a run is in its record and does not affect other runs. If the
-            caller closes the iterator (on an interrupt), the jobs under way end.
+            One result per job, in the order in which they end: a record of each of its runs, or a
+            ``LostJob``. An error inside a run is in its record and does not affect other runs. If
+            the caller closes the iterator (on an interrupt), active jobs are ended.
 
         Raises:
             UserError: Nothing can run here; says why and what to do.

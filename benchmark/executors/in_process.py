@@ -7,9 +7,9 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from palimpsest.benchmark.executors.executor import Jobs, Report
+from palimpsest.benchmark.executors.executor import Jobs, OnJobProgress
 from palimpsest.benchmark.executors.scratch import WithScratch
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
@@ -33,19 +33,19 @@ class InProcess(WithScratch):
     workers = 1
 
     def __init__(
-        self, root: Path, scratch: Path | None = None, checkpoints: Checkpoints | None = None
+        self, root: Path, scratch: Path | None = None, checkpoints: CheckpointSettings | None = None
     ) -> None:
         super().__init__(scratch)
         self._checkpoints = checkpoints
         self._root = root
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record], None, None]:
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[list[Record], None, None]:
         """Carry out jobs; see ``Executor``. None is ever lost without this process."""
         for job in jobs:
             report(job, JobProgress(0.0))
             yield self._one(job, report)
 
-    def _one(self, job: Job, report: Report) -> list[Record]:
+    def _one(self, job: Job, report: OnJobProgress) -> list[Record]:
         with as_in_a_worker(job[0].spec.device):
             from palimpsest.benchmark.runs.runner import execute_job
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from palimpsest.benchmark.executors.executor import Executor, Jobs, Lost, Report
+from palimpsest.benchmark.executors.executor import Executor, Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.runs.first_model.order import first_models_first
 from palimpsest.benchmark.runs.job_progress import JobProgress
@@ -21,7 +21,7 @@ Rounds = Callable[[Sequence[Job]], Iterable[Jobs]]
 def run_jobs(
     runs: Sequence[Run],
     executor: Executor,
-    report: Report,
+    report: OnJobProgress,
     retries: int = 1,
     rounds: Rounds = lambda jobs: [jobs],
 ) -> Iterator[Record]:
@@ -48,11 +48,11 @@ def run_jobs(
         yield from _round(jobs, executor, report, retries)
 
 
-def _round(jobs: Jobs, executor: Executor, report: Report, retries: int) -> Iterator[Record]:
-    lost: list[Lost] = []
+def _round(jobs: Jobs, executor: Executor, report: OnJobProgress, retries: int) -> Iterator[Record]:
+    lost: list[LostJob] = []
     with closing(executor.execute(jobs, report)) as results:
         for result in results:
-            if isinstance(result, Lost):
+            if isinstance(result, LostJob):
                 if result.final or not retries:
                     yield from (_failed(run, result) for run in result.job)
                     continue
@@ -65,10 +65,12 @@ def _round(jobs: Jobs, executor: Executor, report: Report, retries: int) -> Iter
             yield _tried_again(run, each, executor, report, retries)
 
 
-def _tried_again(run: Run, lost: Lost, executor: Executor, report: Report, tries: int) -> Record:
+def _tried_again(
+    run: Run, lost: LostJob, executor: Executor, report: OnJobProgress, tries: int
+) -> Record:
     for before in range(1, tries + 1):
         (result,) = executor.execute([(run,)], report)
-        if not isinstance(result, Lost):
+        if not isinstance(result, LostJob):
             return replace(result[0], cost=result[0].cost | {"lost": before})
         lost = result
         if lost.final:
@@ -76,6 +78,6 @@ def _tried_again(run: Run, lost: Lost, executor: Executor, report: Report, tries
     return _failed(run, lost)
 
 
-def _failed(run: Run, lost: Lost) -> Record:
+def _failed(run: Run, lost: LostJob) -> Record:
     failure = Failure(lost.kind, lost.reason)
     return Record(**run.cell(), status="failed", failure=failure, versions=versions())

@@ -18,7 +18,7 @@ NOT_KNOWN = "not known before the first runs"
 _LENGTHS = ("steps", "epochs")
 
 
-class Kind(NamedTuple):
+class RunKind(NamedTuple):
     """What runs have in common that take equally long, as text.
 
     Attributes:
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
     length: int
 
     @classmethod
-    def of(cls, spec: Spec) -> Kind:
+    def of(cls, spec: Spec) -> RunKind:
         """Return the kind of a run."""
         settings = {name: value for name, value in spec.scenario.data.items() if name != "name"}
         rest = {name: value for name, value in settings.items() if name not in _LENGTHS}
@@ -53,7 +53,7 @@ class Kind(NamedTuple):
         )
 
 
-class Guess(NamedTuple):
+class DurationGuess(NamedTuple):
     """How long a run takes.
 
     Attributes:
@@ -78,10 +78,10 @@ class Durations:
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._exact: dict[Kind, list[float]] = {}
+        self._exact: dict[RunKind, list[float]] = {}
         self._scenarios: dict[str, dict[str, list[tuple[float, float]]]] = {}
         self._alike: dict[tuple[str, str], dict[str, int]] = {}
-        self._guesses: dict[Kind, Guess | None] = {}
+        self._guesses: dict[RunKind, DurationGuess | None] = {}
         self._ratios: dict[tuple[str, str], float] = {}
         for record in records:
             self.add(record)
@@ -90,14 +90,14 @@ class Durations:
         """Take in a run that has ended."""
         if record.status != "done":
             return
-        kind = Kind.of(record.spec)
+        kind = RunKind.of(record.spec)
         self._exact.setdefault(kind, []).append(record.seconds)
         taken = (record.seconds, _growing_share(record))
         self._scenarios.setdefault(kind.scenario, {}).setdefault(kind.strategy, []).append(taken)
         self._alike.setdefault((kind.alike, kind.unit), {})[kind.scenario] = kind.length
         self._guesses.clear()
 
-    def guess(self, kind: Kind) -> Guess | None:
+    def guess(self, kind: RunKind) -> DurationGuess | None:
         """Return how long a run takes; ``None`` if nothing comparable has finished."""
         if not self._guesses:
             self._ratios = self._compared()
@@ -105,20 +105,20 @@ class Durations:
             self._guesses[kind] = self._guess(kind)
         return self._guesses[kind]
 
-    def _guess(self, kind: Kind) -> Guess | None:
+    def _guess(self, kind: RunKind) -> DurationGuess | None:
         if kind in self._exact:
-            return Guess(mean(self._exact[kind]), direct=True)
+            return DurationGuess(mean(self._exact[kind]), direct=True)
         scenario, growth = self._nearest(kind)
         here = self._by_strategy(scenario, growth)
         if not here:
             return None
         if kind.strategy in here:
-            return Guess(here[kind.strategy], direct=scenario == kind.scenario)
+            return DurationGuess(here[kind.strategy], direct=scenario == kind.scenario)
         pairs = [(seconds, (kind.strategy, other)) for other, seconds in here.items()]
         beside = [seconds * self._ratios[pair] for seconds, pair in pairs if pair in self._ratios]
-        return Guess(mean(beside or here.values()), direct=False)
+        return DurationGuess(mean(beside or here.values()), direct=False)
 
-    def _nearest(self, kind: Kind) -> tuple[str, float]:
+    def _nearest(self, kind: RunKind) -> tuple[str, float]:
         """Return the known scenario that is nearest in length, and how often this one is longer."""
         lengths = self._alike.get((kind.alike, kind.unit), {})
         growth = {scenario: kind.length / length for scenario, length in lengths.items()}
@@ -162,7 +162,7 @@ def estimate(todo: Sequence[Run], known: Iterable[Record], workers: int) -> str:
         workers: How many run at once.
     """
     durations = Durations(known)
-    counts = Counter(Kind.of(run.spec) for run in todo)
+    counts = Counter(RunKind.of(run.spec) for run in todo)
     guesses = {kind: guess for kind in counts if (guess := durations.guess(kind)) is not None}
     if not guesses:
         return NOT_KNOWN

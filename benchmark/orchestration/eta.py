@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean as mean
 
-from palimpsest.benchmark.orchestration.estimate import Durations, Kind
+from palimpsest.benchmark.orchestration.estimate import Durations, RunKind
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.suite import Run
@@ -59,7 +59,7 @@ class Eta:
     ) -> None:
         self._durations = Durations(known)
         self._clock = clock
-        self._kinds = {run.key: Kind.of(run.spec) for run in todo}
+        self._kinds = {run.key: RunKind.of(run.spec) for run in todo}
         self._waiting = set(self._kinds)
         self._counts = Counter(self._kinds.values())
         self._active: dict[str, _ActiveJob] = {}
@@ -128,7 +128,7 @@ class Eta:
         longest = max(min(share, 1) * seconds for share, seconds in known)
         return max(sum(share * seconds for share, seconds in known) / at_once, longest)
 
-    def _kind(self, each: _ActiveJob) -> Kind:
+    def _kind(self, each: _ActiveJob) -> RunKind:
         return self._kinds[each.job[0].key]
 
     def _by_steps(self, now: float) -> Mapping[tuple[str, str], float]:
@@ -140,7 +140,7 @@ class Eta:
                 found.setdefault((kind.scenario, kind.strategy), []).append(whole / len(each.job))
         return {key: mean(own) for key, own in found.items()}
 
-    def _whole(self, kind: Kind, by_steps: Mapping[tuple[str, str], float]) -> float | None:
+    def _whole(self, kind: RunKind, by_steps: Mapping[tuple[str, str], float]) -> float | None:
         """What a run of a kind takes; ``None`` if nothing is known of its scenario."""
         guess = self._durations.guess(kind)
         if guess is not None and guess.direct:

@@ -18,7 +18,11 @@ from palimpsest.benchmark.orchestration.eta import Eta
 from palimpsest.benchmark.orchestration.plan import Plan, make_plan
 from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.results.results import Results
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, clear, folder_of
+from palimpsest.benchmark.runs.checkpoints.paths import (
+    CheckpointSettings,
+    checkpoints_folder,
+    remove_checkpoints,
+)
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.heartbeat import Heartbeat
@@ -193,8 +197,8 @@ def _executor(plan: Plan) -> AbstractContextManager[Executor | None]:
     )
 
 
-def _checkpoints(plan: Plan) -> Checkpoints:
-    return Checkpoints(folder_of(plan.options.store), plan.options.checkpoint_every)
+def _checkpoints(plan: Plan) -> CheckpointSettings:
+    return CheckpointSettings(checkpoints_folder(plan.options.store), plan.options.checkpoint_every)
 
 
 def _run_missing(plan: Plan, store: Store, executor: Executor, progress: Watcher) -> None:
@@ -235,7 +239,7 @@ def _run_missing(plan: Plan, store: Store, executor: Executor, progress: Watcher
 
     checkpoints = _checkpoints(plan)
     ended = {key for key, status in store.statuses().items() if status == "done"}
-    clear(checkpoints.folder, ended)
+    remove_checkpoints(checkpoints.folder, ended)
     with heartbeat, writer:
         leases = Leases(store, heartbeat.process, elsewhere, writer.try_again)
         for record in run_jobs(plan.todo, executor, report, plan.options.retries, leases.rounds):
@@ -243,9 +247,9 @@ def _run_missing(plan: Plan, store: Store, executor: Executor, progress: Watcher
             if record.failure is None or record.failure.kind is not FailureKind.KILLED:
                 ended.add(record.key)
             if not writer.holds:
-                clear(checkpoints.folder, ended)
+                remove_checkpoints(checkpoints.folder, ended)
             done += 1
             left.ended(record)
             heartbeat.ended(record.key, done, left.seconds)
             tell((runs[record.key],), 1.0, record)
-    clear(checkpoints.folder, ended)
+    remove_checkpoints(checkpoints.folder, ended)

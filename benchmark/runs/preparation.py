@@ -38,8 +38,8 @@ from palimpsest.benchmark.training.control import (
     SeenOutputs,
     StepLimit,
     StopAtTarget,
+    TrainingMonitor,
     Warmup,
-    Watch,
 )
 from palimpsest.benchmark.training.evaluation import LOADER, AccuracyMeter, now
 from palimpsest.benchmark.training.loss import smoothed
@@ -81,7 +81,7 @@ class PreparedRun:
     strategy: Any
     plugin: Any
     measurements: list[Measurement]
-    watch: Watch
+    watch: TrainingMonitor
     costs: Costs
     probes: dict[str, Probe]
 
@@ -118,7 +118,7 @@ def prepare(
         Measurement(each, plugin, scenario, settings.curve, measurements)
     curves = measurements[0].recorder.curves
     meter = AccuracyMeter(scenario.right)
-    watch = Watch(lambda done: progress(JobProgress(done, curves)))
+    watch = TrainingMonitor(lambda done: progress(JobProgress(done, curves)))
     search = SearchParts.of(scenario, run.seed)
     plugins = [meter, watch, *_of_settings(settings, scenario, run.seed, plugin)]
     if plugin is not None:

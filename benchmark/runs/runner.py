@@ -12,8 +12,8 @@ from typing import Any
 
 from palimpsest.benchmark.randomness.generators import own_settings
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.checkpoints.training import Resumable, Spent
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
+from palimpsest.benchmark.runs.checkpoints.training import EarlierCost, ResumableTraining
 from palimpsest.benchmark.runs.cost import peak_memory, reset_peak_memory, shared_statistics
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.first_model.reuse import reuse_first_model
@@ -24,7 +24,7 @@ from palimpsest.benchmark.runs.provenance import versions
 from palimpsest.benchmark.runs.record import Record, check_record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.suite import Run
-from palimpsest.benchmark.training.evaluation import left_out
+from palimpsest.benchmark.training.evaluation import without_plugin
 from palimpsest.strategies.base.diverged import DivergedError
 
 
@@ -33,7 +33,7 @@ def execute_job(
     root: Path,
     scratch: Path | None = None,
     progress: OnProgress = lambda _: None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointSettings | None = None,
 ) -> list[Record]:
     """Carry out runs that share one training; an error in a run ends up in its record.
 
@@ -54,7 +54,7 @@ def execute_job(
     started, clock = datetime.now(UTC), time.perf_counter()
     device = runs[0].spec.device
     reset_peak_memory(device)
-    spent = Spent()
+    spent = EarlierCost()
     try:
         with own_settings():
             outcomes = _train_and_evaluate(runs, root, scratch, progress, checkpoints, spent)
@@ -96,8 +96,8 @@ def _train_and_evaluate(
     root: Path,
     scratch: Path | None,
     progress: OnProgress,
-    checkpoints: Checkpoints | None,
-    spent: Spent,
+    checkpoints: CheckpointSettings | None,
+    spent: EarlierCost,
 ) -> list[dict[str, Any]]:
     latest = JobProgress(0.0)
 
@@ -125,8 +125,8 @@ def _run_job(
     scratch: Path | None,
     progress: OnProgress,
     tell: Callable[[str], None],
-    checkpoints: Checkpoints | None,
-    spent: Spent,
+    checkpoints: CheckpointSettings | None,
+    spent: EarlierCost,
 ) -> list[dict[str, Any]]:
     """Carry out a job, from its checkpoint if there is one.
 
@@ -140,7 +140,7 @@ def _run_job(
         return _one_by_one(runs, root, progress, checkpoints, spent)
     plain = ready.schedule.visits[0].plain
     shared = first_model_path(runs[0], ready.settings, scratch, plain=plain) if alone else None
-    training = Resumable(ready, runs, checkpoints, spent, tell)
+    training = ResumableTraining(ready, runs, checkpoints, spent, tell)
     try:
         begin = training.resume()
         if begin is None:
@@ -177,8 +177,8 @@ def _one_by_one(
     runs: Sequence[Run],
     root: Path,
     progress: OnProgress,
-    checkpoints: Checkpoints | None,
-    spent: Spent,
+    checkpoints: CheckpointSettings | None,
+    spent: EarlierCost,
 ) -> list[dict[str, Any]]:
     """Train each run separately; one that fails does not affect the others."""
     outcomes: list[dict[str, Any]] = []
@@ -187,7 +187,7 @@ def _one_by_one(
         def share(job_progress: JobProgress, i: int = i) -> None:
             progress(replace(job_progress, fraction=(i + job_progress.fraction) / len(runs)))
 
-        own = Spent()
+        own = EarlierCost()
         try:
             outcomes += _train_and_evaluate((run,), root, None, share, checkpoints, own)
         except Exception as error:
@@ -219,7 +219,7 @@ def _train(ready: PreparedRun, number: int, shared: Path | None) -> None:
         return
     (model,) = visit.models
     how = TRAINING | ({"visit": number} if ready.schedule.order == "visits" else {})
-    with left_out(strategy, ready.plugin) if visit.plain else nullcontext():
+    with without_plugin(strategy, ready.plugin) if visit.plain else nullcontext():
         if number == 0 and shared is not None and (visit.plain or "visit" not in how):
             recorder = ready.measurements[0].recorder
             reuse_first_model(strategy, train[model], shared, recorder, **how)

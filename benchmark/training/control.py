@@ -81,7 +81,7 @@ class StepLimit(SupervisedPlugin):
             strategy.stop_training()
 
 
-class Watch(SupervisedPlugin):
+class TrainingMonitor(SupervisedPlugin):
     """Report progress, and end a run whose numbers are no longer finite.
 
     Args:

@@ -89,7 +89,7 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
 
 
 @contextmanager
-def left_out(strategy: Any, plugin: Any) -> Iterator[None]:
+def without_plugin(strategy: Any, plugin: Any) -> Iterator[None]:
     """A plugin, such as the strategy under test, takes no part in what an Avalanche strategy does.
 
     Args:

@@ -25,7 +25,7 @@ ORDER: tuple[tuple[str, str], ...] = (
     (UNDER_TEST, ""),
     ("ClipPenalisedGradient", "clips the sum, for strategies that ask for it"),
     ("AccuracyMeter", "counts what the strategy leaves of the outputs"),
-    ("Watch", "checks the loss and the outputs as the strategy leaves them"),
+    ("TrainingMonitor", "checks the loss and the outputs as the strategy leaves them"),
     ("Warmup", "changes the rates of the optimizer that a strategy may have brought"),
     ("LearningRates", "its schedule begins when the warm-up is over"),
     ("StopAtTarget", "measures the model after the strategy has changed it"),

@@ -42,7 +42,7 @@ def make_scheduler(
     return lr_scheduler.MultiStepLR(optimizer, moments, settings.factor)
 
 
-def length(settings: LearningRateSchedule, steps: int, warmup: int) -> int:
+def schedule_length(settings: LearningRateSchedule, steps: int, warmup: int) -> int:
     """Return the length of the schedule of one training, in steps; 0: it never changes the rate.
 
     Args:
@@ -87,7 +87,7 @@ class LearningRates(SupervisedPlugin):
         clock = strategy.step_clock
         self._model = clock.model
         self._warmup = self._warmups[self._model]
-        self._length = length(self._schedules[self._model], clock.limit, self._warmup)
+        self._length = schedule_length(self._schedules[self._model], clock.limit, self._warmup)
         self._scheduler = None
         self._full = [_copied(group["lr"]) for group in strategy.optimizer.param_groups]
 

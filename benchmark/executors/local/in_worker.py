@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
@@ -44,7 +44,7 @@ def serve(
     root: Path,
     scratch: Path | None,
     known: plugins.Loaded,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointSettings | None = None,
 ) -> None:
     """Carry out jobs until the connection is closed.
 
@@ -98,7 +98,7 @@ def execute(
     root: Path,
     scratch: Path | None,
     progress: Callable[[JobProgress], None],
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointSettings | None = None,
 ) -> list[Record]:
     """Carry out a job, and leave nothing of it in memory."""
     from palimpsest.benchmark.runs.runner import execute_job

@@ -16,7 +16,7 @@ from palimpsest.benchmark.executors.local import in_worker, starting
 from palimpsest.benchmark.executors.local.control_groups import ControlGroups
 from palimpsest.benchmark.executors.local.in_worker import Message
 from palimpsest.benchmark.executors.process_exit import ProcessExit
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.suites.jobs import Job
 
@@ -52,7 +52,7 @@ class Worker:
         news: SimpleQueue[tuple[Worker, Message | None]],
         root: Path,
         scratch: Path | None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointSettings | None = None,
     ) -> None:
         self.job: Job | None = None
         self.job_progress = JobProgress(0.0)

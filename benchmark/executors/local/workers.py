@@ -13,12 +13,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.executor import Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.local.in_worker import Message
 from palimpsest.benchmark.executors.local.starting import check_may_start
 from palimpsest.benchmark.executors.local.worker import Worker
 from palimpsest.benchmark.executors.scratch import WithScratch
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.record import Record
@@ -54,7 +54,7 @@ class WorkerProcesses(WithScratch):
         workers: int,
         scratch: Path | None = None,
         run_timeout: float | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointSettings | None = None,
         shared: Path | None = None,
     ) -> None:
         super().__init__(scratch, shared)
@@ -68,7 +68,9 @@ class WorkerProcesses(WithScratch):
         """How many processes there are."""
         return self._workers
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
+    def execute(
+        self, jobs: Jobs, report: OnJobProgress
+    ) -> Generator[list[Record] | LostJob, None, None]:
         """Carry out jobs; see ``Executor``.
 
         Raises:
@@ -100,7 +102,7 @@ class _Pool:
         self,
         jobs: Jobs,
         size: int,
-        folders: tuple[Path, Path | None, Checkpoints | None],
+        folders: tuple[Path, Path | None, CheckpointSettings | None],
         run_timeout: float | None,
     ) -> None:
         self._jobs = iter(jobs)
@@ -118,7 +120,7 @@ class _Pool:
         """Whether every job has ended."""
         return self._exhausted and not any(worker.job for worker in self._workers)
 
-    def next_results(self, report: Report) -> list[list[Record] | Lost]:
+    def next_results(self, report: OnJobProgress) -> list[list[Record] | LostJob]:
         """Wait for news for a moment, and return the results among them."""
         self._hand_out(report)
         try:
@@ -126,7 +128,7 @@ class _Pool:
         except Empty:
             for worker in self._workers:
                 _tell(worker, report)
-            results: list[list[Record] | Lost] = []
+            results: list[list[Record] | LostJob] = []
         else:
             known = worker in self._workers  # or it was ended, and these are its last words
             results = self._note(worker, message, report) if known else []
@@ -142,7 +144,7 @@ class _Pool:
         for worker in self._workers:
             worker.end()
 
-    def _hand_out(self, report: Report) -> None:
+    def _hand_out(self, report: OnJobProgress) -> None:
         """Give jobs to the workers that have none, and start those that are missing."""
         for worker in self._workers:
             if worker.ready and worker.job is None:
@@ -157,8 +159,8 @@ class _Pool:
             self._workers.add(Worker(self._news, *self._folders))
 
     def _note(
-        self, worker: Worker, message: Message | None, report: Report
-    ) -> list[list[Record] | Lost]:
+        self, worker: Worker, message: Message | None, report: OnJobProgress
+    ) -> list[list[Record] | LostJob]:
         if message is None:
             return self._ended(worker)
         if message == "ready":
@@ -173,7 +175,7 @@ class _Pool:
             return [message]
         return []
 
-    def _ended(self, worker: Worker) -> list[list[Record] | Lost]:
+    def _ended(self, worker: Worker) -> list[list[Record] | LostJob]:
         """Note that a process has ended, and return the job that is lost with it."""
         self._workers.remove(worker)
         exit = worker.exit()
@@ -184,11 +186,11 @@ class _Pool:
                 f"workers end as soon as they start: {exit}; run everything in this process "
                 "(workers=0 in Python), which may show why"
             )
-        return [] if worker.job is None else [Lost(worker.job, str(exit), exit.kind)]
+        return [] if worker.job is None else [LostJob(worker.job, str(exit), exit.kind)]
 
-    def _end_overdue(self) -> list[list[Record] | Lost]:
+    def _end_overdue(self) -> list[list[Record] | LostJob]:
         """End the processes that take too long, and return the jobs that are lost with them."""
-        lost: list[list[Record] | Lost] = []
+        lost: list[list[Record] | LostJob] = []
         now = time.monotonic()
         for worker in [*self._workers]:
             passed = now - worker.since
@@ -196,7 +198,7 @@ class _Pool:
                 self._workers.remove(worker)
                 worker.end()
                 reason = f"it took longer than {self._limit(worker.job):g} s (--run-timeout)"
-                lost.append(Lost(worker.job, reason, FailureKind.TIMED_OUT, final=True))
+                lost.append(LostJob(worker.job, reason, FailureKind.TIMED_OUT, final=True))
             elif not worker.ready and passed > _START_SECONDS:
                 worker.end()
         return lost
@@ -205,6 +207,6 @@ class _Pool:
         return math.inf if self._run_timeout is None else self._run_timeout * len(job)
 
 
-def _tell(worker: Worker, report: Report) -> None:
+def _tell(worker: Worker, report: OnJobProgress) -> None:
     if worker.job is not None:
         report(worker.job, worker.job_progress)

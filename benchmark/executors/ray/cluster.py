@@ -21,14 +21,19 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.executor import Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.ray import task as ray_task
 from palimpsest.benchmark.executors.ray.connection import connect, first_line
 from palimpsest.benchmark.executors.ray.nodes import Nodes
-from palimpsest.benchmark.executors.ray.task import Beginning, Missing, Refused, WorkerSettings
+from palimpsest.benchmark.executors.ray.task import (
+    Attempt,
+    MissingData,
+    NodeRefusal,
+    WorkerSettings,
+)
 from palimpsest.benchmark.executors.scratch import remove_node_scratch
 from palimpsest.benchmark.executors.shipped_data import parts_of
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
@@ -79,7 +84,7 @@ class RayCluster:
         run_timeout: float | None = None,
         retries: int = 1,
         resources: Mapping[str, Resources] | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointSettings | None = None,
     ) -> None:
         self._connected = connect(address)
         self._root = root
@@ -126,7 +131,9 @@ class RayCluster:
         if self._connected:
             ray.shutdown()
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
+    def execute(
+        self, jobs: Jobs, report: OnJobProgress
+    ) -> Generator[list[Record] | LostJob, None, None]:
         """Carry out jobs; see ``Executor``.
 
         Raises:
@@ -220,7 +227,7 @@ class _Task:
     job: Job
     number: int  # under which the board knows it
     share: float  # of the cluster that it takes
-    beginning: Beginning | None = None  # where it runs; None as long as it waits
+    beginning: Attempt | None = None  # where it runs; None as long as it waits
     since: float = math.inf  # when that began, by time.monotonic
     job_progress: JobProgress = field(default_factory=lambda: JobProgress(0.0))
 
@@ -228,7 +235,7 @@ class _Task:
 class _ActiveTasks:
     """The tasks of some jobs, from the first job to the last."""
 
-    def __init__(self, cluster: RayCluster, jobs: Jobs, report: Report) -> None:
+    def __init__(self, cluster: RayCluster, jobs: Jobs, report: OnJobProgress) -> None:
         self._cluster = cluster
         self._jobs = iter(jobs)
         self._next: Job | None = None
@@ -248,7 +255,7 @@ class _ActiveTasks:
         """Whether every job has ended."""
         return self._exhausted and not self._tasks
 
-    def next_results(self) -> Iterator[list[Record] | Lost]:
+    def next_results(self) -> Iterator[list[Record] | LostJob]:
         """Wait for results for a moment, and yield them."""
         self._hand_out()
         ended: list[Any] = []
@@ -321,7 +328,7 @@ class _ActiveTasks:
             if task.beginning is not None:
                 self._report(task.job, task.job_progress)
 
-    def _ended(self, reference: Any) -> list[Record] | Lost | None:
+    def _ended(self, reference: Any) -> list[Record] | LostJob | None:
         """Return the result of a task that has ended; ``None`` if it had to be sent again."""
         task = self._forget(reference)
         where = "" if task.beginning is None else f" on node {task.beginning.host}"
@@ -329,7 +336,7 @@ class _ActiveTasks:
             outcome: ray_task.Outcome = ray.get(reference)
         except ray_errors.OutOfMemoryError:
             reason = f"its process{where} was ended by Ray: out of memory; reserve more (resources)"
-            return Lost(task.job, reason, FailureKind.OUT_OF_MEMORY, final=True)
+            return LostJob(task.job, reason, FailureKind.OUT_OF_MEMORY, final=True)
         except (ray_errors.RayTaskError, ray_errors.RuntimeEnvSetupError) as error:
             raise UserError(
                 f"runs cannot be carried out{where} ({_last_line(error)}); every node needs "
@@ -338,26 +345,26 @@ class _ActiveTasks:
         except ray_errors.RayError as error:
             self._cluster.check_here()
             reason = f"its process{where} was lost: {first_line(error)}"
-            return Lost(task.job, reason, final=True)
-        if isinstance(outcome, Refused):
+            return LostJob(task.job, reason, final=True)
+        if isinstance(outcome, NodeRefusal):
             raise UserError(outcome.reason)
-        if isinstance(outcome, Missing):
+        if isinstance(outcome, MissingData):
             self._cluster.send(outcome.names)
             self._setting = self._cluster.setting()
             self._submit(replace(task, beginning=None, since=math.inf))
             return None
         return outcome
 
-    def _end_overdue(self) -> list[list[Record] | Lost]:
+    def _end_overdue(self) -> list[list[Record] | LostJob]:
         now = time.monotonic()
-        lost: list[list[Record] | Lost] = []
+        lost: list[list[Record] | LostJob] = []
         for each, task in [*self._tasks.items()]:
             limit = self._cluster.limit(task.job)
             if now - task.since > limit:
                 ray.cancel(each, force=True)
                 self._forget(each)
                 reason = f"it took longer than {limit:g} s (--run-timeout)"
-                lost.append(Lost(task.job, reason, FailureKind.TIMED_OUT, final=True))
+                lost.append(LostJob(task.job, reason, FailureKind.TIMED_OUT, final=True))
         return lost
 
     def _forget(self, reference: Any) -> _Task:

@@ -19,7 +19,7 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.executors.local.in_worker import execute, prepare, seldom
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data, write_parts
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
 from palimpsest.benchmark.runs.record import Record
@@ -53,25 +53,25 @@ class WorkerSettings:
     version: str
     digest: str
     data: Mapping[str, Sequence[Any]]
-    checkpoints: Checkpoints | None
+    checkpoints: CheckpointSettings | None
 
 
 @dataclass(frozen=True)
-class Refused:
+class NodeRefusal:
     """Why a node can run no job of the suite."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingData:
     """The data sets of a job of which the node does not have all."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Attempt:
     """That a process has begun a job.
 
     Attributes:
@@ -83,8 +83,8 @@ class Beginning:
     host: str
 
 
-Outcome = list[Record] | Refused | Missing
-News = tuple[Beginning, JobProgress]
+Outcome = list[Record] | NodeRefusal | MissingData
+News = tuple[Attempt, JobProgress]
 
 
 class MessageBoard:
@@ -167,11 +167,11 @@ def run_job(job: Job, number: int, setting: WorkerSettings, board: Any) -> Outco
     global _process  # noqa: PLW0603  # Ray reuses its processes
     host = socket.gethostname()
     if setting.digest != code_digest():
-        return Refused(
+        return NodeRefusal(
             f"node {host} has palimpsest-bench {palimpsest_version()} of other code than the "
             f"{setting.version} of this command; install the same on every node"
         )
-    beginning = Beginning(uuid.uuid4().hex, host)
+    beginning = Attempt(uuid.uuid4().hex, host)
 
     message = ""
 
@@ -189,12 +189,12 @@ def run_job(job: Job, number: int, setting: WorkerSettings, board: Any) -> Outco
     try:
         root = _process.root(job, setting)
     except OSError as error:
-        return Refused(
+        return NodeRefusal(
             f"node {host} cannot keep the data sets that are sent to it ({error}); free space "
             "there, or name another folder (--scratch)"
         )
     if root is None:
-        return Missing(tuple(sorted(job[0].spec.scenario.fingerprints)))
+        return MissingData(tuple(sorted(job[0].spec.scenario.fingerprints)))
     kept = setting.checkpoints
     if kept is not None and not kept.store.is_file():
         kept = None  # this node does not see the store: nobody would remove what it wrote

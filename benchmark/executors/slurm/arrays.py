@@ -19,7 +19,7 @@ from typing import Self
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.executor import Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.slurm.job_folder import (
     JobFolder,
     job_folders,
@@ -27,7 +27,7 @@ from palimpsest.benchmark.executors.slurm.job_folder import (
 )
 from palimpsest.benchmark.executors.slurm.submission import Submission
 from palimpsest.benchmark.executors.slurm.task import Loss, TaskSettings
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
 from palimpsest.benchmark.runs.record import Record
@@ -76,7 +76,7 @@ class SlurmArrays:
         run_timeout: float | None = None,
         resources: Mapping[str, Resources] | None = None,
         parameters: Mapping[str, str] | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointSettings | None = None,
         local: bool = False,
     ) -> None:
         if not local and shutil.which("sbatch") is None:
@@ -110,7 +110,9 @@ class SlurmArrays:
         if self._arrays is not None:
             self._arrays.end()
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
+    def execute(
+        self, jobs: Jobs, report: OnJobProgress
+    ) -> Generator[list[Record] | LostJob, None, None]:
         """Carry out jobs; see ``Executor``.
 
         Raises:
@@ -172,7 +174,7 @@ class _Shape:
 class _Arrays:
     """The arrays of some jobs, one for each shape, from the first job to the last."""
 
-    def __init__(self, slurm: SlurmArrays, jobs: Jobs, report: Report) -> None:
+    def __init__(self, slurm: SlurmArrays, jobs: Jobs, report: OnJobProgress) -> None:
         self._slurm = slurm
         self._jobs = iter(jobs)
         self._most = len(jobs)
@@ -187,7 +189,7 @@ class _Arrays:
         """Whether every job has ended."""
         return self._exhausted and not any(array.jobs for array in self._arrays.values())
 
-    def next_results(self) -> Iterator[list[Record] | Lost]:
+    def next_results(self) -> Iterator[list[Record] | LostJob]:
         """Wait for results for a moment, and yield them."""
         self._hand_out()
         found = False
@@ -281,7 +283,9 @@ class _Array:
             self._progress = self._ended
             self._gone.clear()
 
-    def results(self, report: Report) -> Iterator[tuple[list[Record] | Lost, int, list[str]]]:
+    def results(
+        self, report: OnJobProgress
+    ) -> Iterator[tuple[list[Record] | LostJob, int, list[str]]]:
         """Yield the results that are there now, each with the job's number and its runs' keys."""
         ended = [*self.job_folder.ended()]
         if ended:
@@ -292,9 +296,9 @@ class _Array:
             if job is None:
                 continue
             keys = [run.key for run in job]
-            result: list[Record] | Lost
+            result: list[Record] | LostJob
             if isinstance(outcome, Loss):
-                result = Lost(job, outcome.reason, outcome.kind, outcome.final)
+                result = LostJob(job, outcome.reason, outcome.kind, outcome.final)
             else:
                 try:
                     result = [read_run(self.job_folder.results / f"{key}.json") for key in keys]
@@ -305,7 +309,7 @@ class _Array:
             self.begun = True
             yield result, number, keys
 
-    def hear(self, report: Report) -> None:
+    def hear(self, report: OnJobProgress) -> None:
         """Pass on what tasks have said, and say that this process is there."""
         now = time.monotonic()
         if now >= self._touch_due:
@@ -320,7 +324,7 @@ class _Array:
                     self.begun = True
                     report(self.jobs[number], job_progress)
 
-    def look(self) -> list[Lost]:
+    def look(self) -> list[LostJob]:
         """Ask Slurm now and then which tasks are there; return the jobs of those that are not.
 
         Raises:
@@ -369,11 +373,11 @@ class _Array:
         self._submission.cancel()
         self.job_folder.remove()
 
-    def _lost(self, job: Job, task: str) -> Lost:
+    def _lost(self, job: Job, task: str) -> LostJob:
         state = self._submission.state(task)
         memory = "OUT_OF_ME" in state or "oom" in state.lower()
         kind = FailureKind.OUT_OF_MEMORY if memory else FailureKind.KILLED
-        return Lost(job, f"its Slurm task {task} has ended: {state}", kind)
+        return LostJob(job, f"its Slurm task {task} has ended: {state}", kind)
 
     def _all_gone(self) -> None:
         self._in_vain = 0 if self._ended > self._progress else self._in_vain + 1

@@ -15,12 +15,12 @@ from types import FrameType
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.executor import LostJob
 from palimpsest.benchmark.executors.local.workers import WorkerProcesses
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data
 from palimpsest.benchmark.executors.slurm.job_folder import JobFolder
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
@@ -52,7 +52,7 @@ class TaskSettings:
     root: Path
     scratch: Path | None
     run_timeout: float | None
-    checkpoints: Checkpoints | None
+    checkpoints: CheckpointSettings | None
     at_a_time: int
     plugins: plugins.Loaded
     version: str
@@ -61,7 +61,7 @@ class TaskSettings:
 
 @dataclass(frozen=True)
 class Loss:
-    """That a job gave no result; see ``Lost``."""
+    """That a job gave no result; see ``LostJob``."""
 
     reason: str
     kind: FailureKind
@@ -172,12 +172,12 @@ class _Task:
     def _tell(self) -> None:
         self._job_folder.tell(self._task, (socket.gethostname(), dict(self._latest)))
 
-    def _note(self, result: list[Record] | Lost) -> None:
-        key = result.job[0].key if isinstance(result, Lost) else result[0].key
+    def _note(self, result: list[Record] | LostJob) -> None:
+        key = result.job[0].key if isinstance(result, LostJob) else result[0].key
         number = self._numbers.pop(key)
         if number in self._latest and self._latest[number].message:
             self._tell()
-        if isinstance(result, Lost):
+        if isinstance(result, LostJob):
             outcome = Loss(result.reason, result.kind, result.final)
             self._job_folder.end_job(number, outcome)
         else:

@@ -42,7 +42,7 @@ _CONSTANT = (
 
 _ELSEWHERE = {"plugins", "adapted_dataset", "dataloader", "mbatch", "mb_output", "loss"}
 """Attributes of a template: its plugins are roots; the others are made anew for a training, or
-belong to a step, see ``State``."""
+belong to a step, see ``TrainingState``."""
 
 Memory = tuple[str, int]
 """A device and an address."""

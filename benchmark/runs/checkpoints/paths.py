@@ -17,7 +17,7 @@ SUFFIX = ".checkpoint"
 
 
 @dataclass(frozen=True)
-class Checkpoints:
+class CheckpointSettings:
     """What is asked of the checkpoints of all jobs; plain data that goes wherever a job goes.
 
     Attributes:
@@ -33,17 +33,17 @@ class Checkpoints:
 
     @property
     def store(self) -> Path:
-        """The store that they belong to, see ``folder_of``."""
+        """The store that they belong to, see ``checkpoints_folder``."""
         return self.folder.with_name(self.folder.name.removesuffix(f"{SUFFIX}s"))
 
-    def of(self, job: Job) -> Files:
+    def of(self, job: Job) -> CheckpointFiles:
         """Return where a job's are kept."""
         more = f"+{len(job) - 1}" if len(job) > 1 else ""
-        return Files(self.folder, f"{job[0].key}{more}")
+        return CheckpointFiles(self.folder, f"{job[0].key}{more}")
 
 
 @dataclass(frozen=True)
-class Files:
+class CheckpointFiles:
     """The files of a job.
 
     Attributes:
@@ -76,19 +76,19 @@ class Files:
                 path.unlink()
 
 
-def folder_of(store: Path) -> Path:
+def checkpoints_folder(store: Path) -> Path:
     """Return the folder of a store's checkpoints: ``STORE.checkpoints``."""
     place = Path(os.path.realpath(store))
     return place.with_name(f"{place.name}{SUFFIX}s")
 
 
-def clear(folder: Path, keys: Collection[str]) -> None:
+def remove_checkpoints(folder: Path, keys: Collection[str]) -> None:
     """Remove the checkpoints of runs that need none any more, and the folder if it is empty.
 
     What cannot be removed stays.
 
     Args:
-        folder: What ``folder_of`` returned.
+        folder: What ``checkpoints_folder`` returned.
         keys: Of the runs.
     """
     with contextlib.suppress(OSError):

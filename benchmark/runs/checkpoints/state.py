@@ -17,7 +17,7 @@ _STEP = ("mbatch", "mb_output", "loss")
 """What a step leaves behind in an Avalanche strategy; values, without their history."""
 
 
-class State:
+class TrainingState:
     """All that a training changes: of the model, the strategy, its plugins, and of chance.
 
     Args:
@@ -83,7 +83,7 @@ class CheckpointTaker:
         state: Of the training.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: TrainingState) -> None:
         self._state = state
         self._save: Callable[[Any, int, Reference], None] | None = None
         self._resume: Callable[[Any, Reference], None] | None = None

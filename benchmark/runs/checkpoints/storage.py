@@ -32,7 +32,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Saved:
+class Checkpoint:
     """A checkpoint.
 
     Attributes:
@@ -56,7 +56,7 @@ def save(path: Path, job: Job, facts: dict[str, Any], state: Encoded) -> None:
     Raises:
         OSError: It cannot be written; the earlier one is still there, and nothing else.
     """
-    content = written(state, {"of": _identity(job), "facts": facts})
+    content = to_bytes(state, {"of": _identity(job), "facts": facts})
     temporary = path.with_name(f".{path.name}.{token_hex(8)}.tmp")
     try:
         with _opened(temporary) as file:
@@ -72,7 +72,7 @@ def save(path: Path, job: Job, facts: dict[str, Any], state: Encoded) -> None:
         raise
 
 
-def written(state: Encoded, facts: dict[str, Any]) -> bytes:
+def to_bytes(state: Encoded, facts: dict[str, Any]) -> bytes:
     """Return a state as bytes: tensors as torch writes them, all else as JSON.
 
     Args:
@@ -85,7 +85,7 @@ def written(state: Encoded, facts: dict[str, Any]) -> bytes:
     return whole.getvalue()
 
 
-def read(content: bytes) -> tuple[Encoded, dict[str, Any]]:
+def from_bytes(content: bytes) -> tuple[Encoded, dict[str, Any]]:
     """Return a state and the facts that go with it.
 
     Args:
@@ -107,7 +107,7 @@ def _opened(path: Path) -> IO[bytes]:
     return path.open("xb")
 
 
-def load(path: Path, job: Job) -> Saved | None:
+def load(path: Path, job: Job) -> Checkpoint | None:
     """Read a checkpoint; ``None`` if there is none.
 
     Args:
@@ -129,7 +129,7 @@ def load(path: Path, job: Job) -> Saved | None:
     if digest != checksum(content):
         raise RefusedError("it is damaged")
     try:
-        state, told = read(content)
+        state, told = from_bytes(content)
         identity, facts = told["of"], told["facts"]
     except Exception as error:  # written by another program, with the right checksum
         raise RefusedError(f"it holds something else ({type(error).__name__})") from error
@@ -137,7 +137,7 @@ def load(path: Path, job: Job) -> Saved | None:
     if identity != mine:
         same_run = isinstance(identity, dict) and identity.get("runs") == mine["runs"]
         raise RefusedError("other versions wrote it" if same_run else "it is another run's")
-    return Saved(facts, state)
+    return Checkpoint(facts, state)
 
 
 def _identity(job: Job) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker, State
-from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, Saved, load, save
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
+from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker, TrainingState
+from palimpsest.benchmark.runs.checkpoints.storage import Checkpoint, RefusedError, load, save
 from palimpsest.benchmark.runs.cost import peak_memory
 from palimpsest.benchmark.runs.preparation import PreparedRun
 from palimpsest.benchmark.suites.jobs import Job
@@ -23,7 +23,7 @@ from palimpsest.benchmark.training.template import InMemoryTraining
 
 
 @dataclass
-class Spent:
+class EarlierCost:
     """What a job has needed before it was interrupted; what got lost then does not count.
 
     Attributes:
@@ -34,13 +34,13 @@ class Spent:
     seconds: float = 0.0
     memory: int = 0
 
-    def add(self, other: Spent) -> None:
+    def add(self, other: EarlierCost) -> None:
         """Add another training's, which came before or after."""
         self.seconds += other.seconds
         self.memory = max(self.memory, other.memory)
 
 
-class Resumable:
+class ResumableTraining:
     """A training with its checkpoints.
 
     Args:
@@ -56,8 +56,8 @@ class Resumable:
         self,
         ready: PreparedRun,
         job: Job,
-        wanted: Checkpoints | None,
-        spent: Spent,
+        wanted: CheckpointSettings | None,
+        spent: EarlierCost,
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,11 +72,11 @@ class Resumable:
         self._before = 0
         self._token = ""
         self._saved_at = -1
-        self._pending: Saved | None = None
+        self._pending: Checkpoint | None = None
         if wanted is None:
             return
         self._files = wanted.of(job)
-        self._state = State(
+        self._state = TrainingState(
             ready.strategy,
             measurements=ready.measurements,
             experiences=[ready.scenario.train, ready.scenario.validation, ready.scenario.test],
@@ -212,14 +212,14 @@ class Resumable:
             "strategy may save itself by state_dict and load_state_dict"
         )
 
-    def _load(self, path: Path) -> Saved | None:
+    def _load(self, path: Path) -> Checkpoint | None:
         try:
             return load(path, self._job)
         except RefusedError as reason:
             self._tell(f"{path}: this checkpoint is not used ({reason})")
             return None
 
-    def _go_to(self, saved: Saved, reference: Reference) -> None:
+    def _go_to(self, saved: Checkpoint, reference: Reference) -> None:
         """Go to a checkpoint, the clocks, too."""
         if saved.facts["reference"] != reference.digest:
             raise UnfitError("its training was built in another way")

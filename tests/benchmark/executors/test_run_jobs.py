@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from palimpsest.benchmark.executors import run_jobs as module
-from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.executor import LostJob
 from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
@@ -42,9 +42,9 @@ class Pretends:
             report(job, JobProgress(0.5))
             tries = sum(run.key in each for call in self.calls for each in call for run in job[:1])
             if job[0].key.startswith("late"):
-                yield Lost(job, "it took too long", FailureKind.TIMED_OUT, final=True)
+                yield LostJob(job, "it took too long", FailureKind.TIMED_OUT, final=True)
             elif any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
-                yield Lost(job, "it is gone")
+                yield LostJob(job, "it is gone")
             else:
                 yield [Record(**run.cell(), status="done") for run in job]
 
