@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 
 from palimpsest.benchmark.executors.executor import Executor, Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.runs.failure import Failure
-from palimpsest.benchmark.runs.first_model.order import first_models_first
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import versions
 from palimpsest.benchmark.runs.record import Record
@@ -81,3 +81,28 @@ def _tried_again(
 def _failed(run: Run, lost: LostJob) -> Record:
     failure = Failure(lost.kind, lost.reason)
     return Record(**run.cell(), status="failed", failure=failure, versions=versions())
+
+
+def first_models_first(jobs: Sequence[Job], workers: int) -> list[Job]:
+    """Start each scenario and seed with one job, well before its others.
+
+    The others take over its first model, which several workers would otherwise train at once. One
+    job of each scenario comes before all else: what a scenario takes, or that it fails, is known
+    soon.
+
+    Args:
+        jobs: In the order in which they were requested.
+        workers: How many run at a time.
+    """
+    groups: dict[tuple[str, str, int], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job[0].suite, job[0].scenario, job[0].seed), []).append(job)
+    scenarios = {key[:2]: group[0] for key, group in reversed(groups.items())}
+    firsts = [*reversed(scenarios.values())]
+    firsts += [group[0] for key, group in groups.items() if group[0] is not scenarios[key[:2]]]
+    begin = max(workers, len(scenarios))
+    ordered, ahead = firsts[:begin], iter(firsts[begin:])
+    for group in groups.values():
+        ordered += group[1:]
+        ordered += islice(ahead, 1)
+    return ordered

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.choice import make_executor
 from palimpsest.benchmark.executors.executor import Executor
 from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.executors.run_jobs import run_jobs
-from palimpsest.benchmark.executors.target import LOCAL
+from palimpsest.benchmark.executors.target import LOCAL, RAY, SLURM
 from palimpsest.benchmark.orchestration.eta import Eta
 from palimpsest.benchmark.orchestration.plan import Plan, make_plan
 from palimpsest.benchmark.plugins import load_files
@@ -165,7 +164,7 @@ def run_plan(plan: Plan, progress: Watcher | None = None) -> Results:
     """
     create = bool(plan.todo or plan.unsaved.runs)
     # A cluster that cannot be reached is told before there is a store.
-    with _executor(plan) as executor, Store(plan.options.store, create=create) as store:
+    with _make_executor(plan) as executor, Store(plan.options.store, create=create) as store:
         take_in(store, plan.unsaved)
         if executor is not None:
             _run_missing(plan, store, executor, progress or (lambda news: None))
@@ -185,20 +184,42 @@ def _elsewhere(path: Path, records: Sequence[Record]) -> str:
     )
 
 
-def _executor(plan: Plan) -> AbstractContextManager[Executor | None]:
+def _make_executor(plan: Plan) -> AbstractContextManager[Executor | None]:
+    """Return the executor for a plan; ``None`` if no run is missing.
+
+    Raises:
+        UserError: A cluster cannot be reached, or is not the one that the options name.
+    """
     if not plan.todo:
         return nullcontext()
-    return make_executor(
-        plan.options,
-        root=plan.root,
-        workers=plan.workers,
-        checkpoints=_checkpoints(plan),
-        resources=plan.resources,
-    )
+    options, root, resources = plan.options, plan.root, plan.resources
+    checkpoints, target, timeout = _checkpoints(plan), options.target, options.run_timeout
+    if target.kind == RAY:
+        from palimpsest.benchmark.executors.ray.cluster import RayCluster
+
+        return RayCluster(
+            root, target.address, plan.workers, options.scratch, timeout, options.retries,
+            resources, checkpoints,
+        )  # fmt: skip
+    if target.kind == SLURM:
+        from palimpsest.benchmark.executors.slurm.arrays import SlurmArrays
+
+        return SlurmArrays(
+            root, options.store, plan.workers or 1, options.scratch, timeout, resources,
+            target.slurm, checkpoints,
+        )  # fmt: skip
+    if plan.workers == 0:
+        from palimpsest.benchmark.executors.in_process import InProcess
+
+        return InProcess(root, options.scratch, checkpoints)
+    from palimpsest.benchmark.executors.local.workers import WorkerProcesses
+
+    return WorkerProcesses(root, plan.workers or 1, options.scratch, timeout, checkpoints)
 
 
 def _checkpoints(plan: Plan) -> CheckpointSettings:
-    return CheckpointSettings(checkpoints_folder(plan.options.store), plan.options.checkpoint_every)
+    folder = checkpoints_folder(plan.options.store)
+    return CheckpointSettings(folder, plan.options.checkpoint_every)
 
 
 def _run_missing(plan: Plan, store: Store, executor: Executor, progress: Watcher) -> None:

@@ -45,9 +45,8 @@ from palimpsest.benchmark.training.evaluation import LOADER, AccuracyMeter, now
 from palimpsest.benchmark.training.loss import smoothed
 from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.training.order import in_order
-from palimpsest.benchmark.training.precision import train_in_bfloat16
 from palimpsest.benchmark.training.rates import LearningRates
-from palimpsest.benchmark.training.template import InMemoryTraining
+from palimpsest.benchmark.training.template import InMemoryTraining, train_in_bfloat16
 from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import Optimizes
 from palimpsest.strategies.base.settings import StrategySettings

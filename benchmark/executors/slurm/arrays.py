@@ -26,7 +26,7 @@ from palimpsest.benchmark.executors.slurm.job_folder import (
     job_folders_beside,
 )
 from palimpsest.benchmark.executors.slurm.submission import Submission
-from palimpsest.benchmark.executors.slurm.task import Loss, TaskSettings
+from palimpsest.benchmark.executors.slurm.task import TaskSettings
 from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
@@ -297,8 +297,8 @@ class _Array:
                 continue
             keys = [run.key for run in job]
             result: list[Record] | LostJob
-            if isinstance(outcome, Loss):
-                result = LostJob(job, outcome.reason, outcome.kind, outcome.final)
+            if isinstance(outcome, LostJob):
+                result = outcome
             else:
                 try:
                     result = [read_run(self.job_folder.results / f"{key}.json") for key in keys]

@@ -21,7 +21,6 @@ from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data
 from palimpsest.benchmark.executors.slurm.job_folder import JobFolder
 from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
-from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
 from palimpsest.benchmark.runs.record import Record
@@ -57,15 +56,6 @@ class TaskSettings:
     plugins: plugins.Loaded
     version: str
     digest: str
-
-
-@dataclass(frozen=True)
-class Loss:
-    """That a job gave no result; see ``LostJob``."""
-
-    reason: str
-    kind: FailureKind
-    final: bool
 
 
 def serve(folder: str) -> None:
@@ -178,8 +168,7 @@ class _Task:
         if number in self._latest and self._latest[number].message:
             self._tell()
         if isinstance(result, LostJob):
-            outcome = Loss(result.reason, result.kind, result.final)
-            self._job_folder.end_job(number, outcome)
+            self._job_folder.end_job(number, result)
         else:
             for record in result:
                 write_run(self._job_folder.results, record)

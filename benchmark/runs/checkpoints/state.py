@@ -11,7 +11,7 @@ from palimpsest.benchmark.randomness.rng_state import rng_state, set_rng_state
 from palimpsest.benchmark.runs.checkpoints.decoding import decode
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded, encode
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.first_model.saver import FirstModelSaver
+from palimpsest.benchmark.runs.first_model.reuse import FirstModelSaver
 
 _STEP = ("mbatch", "mb_output", "loss")
 """What a step leaves behind in an Avalanche strategy; values, without their history."""

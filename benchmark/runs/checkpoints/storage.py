@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import io
 import json
 import os
@@ -15,14 +13,12 @@ from typing import IO, Any
 
 import torch
 
-import palimpsest
 from palimpsest.benchmark.files.untrusted import opened, parsed
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
 from palimpsest.benchmark.runs.first_model.storage import checksum
-from palimpsest.benchmark.runs.provenance import versions
+from palimpsest.benchmark.runs.provenance import code_digest, versions
 from palimpsest.benchmark.suites.jobs import Job
 
-_TRAINERS = [Path(palimpsest.__path__[0]) / room for room in ("benchmark", "strategies")]
 _MARK = b"palimpsest checkpoint 1\n"
 _SIZE = len(checksum(b""))
 
@@ -142,14 +138,4 @@ def load(path: Path, job: Job) -> Checkpoint | None:
 
 def _identity(job: Job) -> dict[str, Any]:
     """Everything that has to be the same for the same bits."""
-    return {"runs": [run.key for run in job], "versions": versions(), "code": _code()}
-
-
-@functools.cache
-def _code() -> str:
-    """A digest of the code that trains: of this package and of the strategies."""
-    digest = hashlib.sha256()
-    for folder in _TRAINERS:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
-    return digest.hexdigest()
+    return {"runs": [run.key for run in job], "versions": versions(), "code": code_digest()}

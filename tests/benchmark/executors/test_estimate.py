@@ -8,10 +8,10 @@ import pytest
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.executors.options import RunOptions
+from palimpsest.benchmark.executors.run_jobs import first_models_first
 from palimpsest.benchmark.orchestration.estimate import Durations, RunKind, estimate
 from palimpsest.benchmark.orchestration.eta import Eta
 from palimpsest.benchmark.orchestration.plan import make_plan
-from palimpsest.benchmark.runs.first_model.order import first_models_first
 from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.suites.jobs import jobs_of
 from palimpsest.benchmark.suites.loading import load_suite

@@ -503,7 +503,9 @@ def test_checkpoints_of_other_runs_and_versions_are_ignored(halfway, make_runs, 
     shutil.copy(files.between, wanted.of((other,)).between)
     with pytest.raises(RefusedError, match="another run's"):
         load(wanted.of((other,)).between, (other,))
-    monkeypatch.setattr("palimpsest.benchmark.runs.checkpoints.storage._code", lambda: "another")
+    monkeypatch.setattr(
+        "palimpsest.benchmark.runs.checkpoints.storage.code_digest", lambda: "another"
+    )
     said = goes_on(run, wanted)
     assert said == [f"{files.between}: this checkpoint is not used (other versions wrote it)"]
 
