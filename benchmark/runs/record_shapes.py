@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from types import NoneType
 from typing import Annotated, Any, Literal, Self
 
@@ -174,7 +174,7 @@ class _RunShape(BaseModel):
 
     @model_validator(mode="after")
     def _check_models(self) -> Self:
-        matrices = {
+        matrices: dict[str, Sized] = {
             "accuracy_matrix": self.accuracy_matrix,
             "validation_matrix": self.validation_matrix,
             "initial_accuracy": self.initial_accuracy,

@@ -208,9 +208,9 @@ def _errors_as_divergence(ready: PreparedRun) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if ready.watch.is_training and Failure.of(error).kind is FailureKind.ERROR:
+        if ready.monitor.is_training and Failure.of(error).kind is FailureKind.ERROR:
             try:
-                ready.watch.require_finite(ready.strategy)
+                ready.monitor.require_finite(ready.strategy)
             except DivergedError as reason:
                 raise reason from error
         raise

@@ -1,4 +1,4 @@
-"""Checkpoints as files: written whole or not at all, and only read where they are right."""
+"""Checkpoints as files: written completely or not at all, and only read if they are valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SIZE = len(checksum(b""))
 
 
 class RefusedError(Exception):
-    """A file is not the checkpoint that is wanted; the message says why."""
+    """A file is not the wanted checkpoint; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Checkpoint:
     """A checkpoint.
 
     Attributes:
-        facts: What its writer noted, JSON.
+        facts: The writer's notes, as JSON.
         state: The state of the run.
     """
 
@@ -41,16 +41,16 @@ class Checkpoint:
 
 
 def save(path: Path, job: Job, facts: dict[str, Any], state: Encoded) -> None:
-    """Write a checkpoint in the place of an earlier one: other processes see either, whole.
+    """Replace a checkpoint atomically.
 
     Args:
-        path: Where.
-        job: Whose it is.
+        path: The file.
+        job: The job of the checkpoint.
         facts: JSON.
         state: Of the run.
 
     Raises:
-        OSError: It cannot be written; the earlier one is still there, and nothing else.
+        OSError: It cannot be written; the earlier checkpoint is still there.
     """
     content = to_bytes(state, {"of": _identity(job), "facts": facts})
     temporary = path.with_name(f".{path.name}.{token_hex(8)}.tmp")
@@ -69,11 +69,11 @@ def save(path: Path, job: Job, facts: dict[str, Any], state: Encoded) -> None:
 
 
 def to_bytes(state: Encoded, facts: dict[str, Any]) -> bytes:
-    """Return a state as bytes: tensors as torch writes them, all else as JSON.
+    """Return a state as bytes, its tensors in torch's format, everything else as JSON.
 
     Args:
         state: Of a run.
-        facts: JSON that goes with it.
+        facts: JSON.
     """
     graph = json.dumps({"facts": facts, "root": state.root, "nodes": state.nodes})
     whole = io.BytesIO()
@@ -82,13 +82,13 @@ def to_bytes(state: Encoded, facts: dict[str, Any]) -> bytes:
 
 
 def from_bytes(content: bytes) -> tuple[Encoded, dict[str, Any]]:
-    """Return a state and the facts that go with it.
+    """Return a state and its facts.
 
     Args:
-        content: What ``written`` returned; nothing in it is run.
+        content: The result of ``to_bytes``; nothing in it is executed.
 
     Raises:
-        Exception: It is something else.
+        Exception: The content is something else.
     """
     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     graph = parsed(found["graph"], finite=False)
@@ -96,7 +96,7 @@ def from_bytes(content: bytes) -> tuple[Encoded, dict[str, Any]]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Make a file, and its folder, which another process may have just removed as empty."""
+    """Create a file, and its folder if another process has just removed it."""
     with contextlib.suppress(FileNotFoundError):
         return path.open("xb")
     path.parent.mkdir(exist_ok=True)
@@ -107,11 +107,11 @@ def load(path: Path, job: Job) -> Checkpoint | None:
     """Read a checkpoint; ``None`` if there is none.
 
     Args:
-        path: Where.
-        job: Whose it has to be.
+        path: The file.
+        job: The expected job.
 
     Raises:
-        RefusedError: It is damaged, or another run's, or another version wrote it.
+        RefusedError: It is damaged, another run's, or of another version.
     """
     try:
         with opened(path) as file:
@@ -125,8 +125,8 @@ def load(path: Path, job: Job) -> Checkpoint | None:
     if digest != checksum(content):
         raise RefusedError("it is damaged")
     try:
-        state, told = from_bytes(content)
-        identity, facts = told["of"], told["facts"]
+        state, header = from_bytes(content)
+        identity, facts = header["of"], header["facts"]
     except Exception as error:  # written by another program, with the right checksum
         raise RefusedError(f"it holds something else ({type(error).__name__})") from error
     mine = _identity(job)
@@ -137,5 +137,5 @@ def load(path: Path, job: Job) -> Checkpoint | None:
 
 
 def _identity(job: Job) -> dict[str, Any]:
-    """Everything that has to be the same for the same bits."""
+    """Return everything that has to be equal for bit-identical results."""
     return {"runs": [run.key for run in job], "versions": versions(), "code": code_digest()}

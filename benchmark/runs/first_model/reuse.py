@@ -26,14 +26,13 @@ from palimpsest.benchmark.training.evaluation import CurveRecorder
 def reuse_first_model(
     strategy: Any, experience: Any, path: Path, recorder: CurveRecorder, **training: Any
 ) -> None:
-    """Train the first model and save it, or take it over from a run that has trained the same.
+    """Reuse a saved first model, or train and save it.
 
     Args:
         strategy: An ``InMemoryTraining`` with an untrained bank.
         experience: The first one.
-        path: Where the first model is kept.
-        recorder: The plugin that measures the run's curves; a model that is taken over brings its
-            own curve.
+        path: The file of the first model.
+        recorder: The plugin that measures the run's curves; it adopts the curve of a saved model.
         **training: Arguments of ``strategy.train``.
     """
     known = load(path, strategy.model, strategy.optimizer)
@@ -79,7 +78,7 @@ class FirstModelSaver(SupervisedPlugin):
             del self._untrained[name]
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Save what has changed, unless something that cannot be handed over has changed, too."""
+        """Save the changes, unless something has changed that cannot be shared."""
         with contextlib.suppress(Exception):  # then the other runs train their own
             if self._surroundings == _surroundings(strategy.model):
                 save(self._trained_model(strategy), self._path)
@@ -101,7 +100,7 @@ class FirstModelSaver(SupervisedPlugin):
 
 
 def _digest(value: Tensor) -> bytes:
-    """A checksum of all bits of a tensor."""
+    """Return a checksum of all bits of a tensor."""
     whole = value.resolve_conj().resolve_neg().cpu().contiguous().flatten()
     return checksum(whole.view(torch.uint8).numpy().tobytes())
 
@@ -110,14 +109,14 @@ _OF_EVERY_MODULE = vars(nn.Module()).keys()
 
 
 class _Names(pickle.Pickler):
-    """Writes the bank's tensors and modules, which are compared separately, as their names."""
+    """Pickles only the names of the bank's tensors and modules, which are compared separately."""
 
     def __init__(self, file: io.BytesIO, names: dict[int, str]) -> None:
         super().__init__(file)
         self._names = names
 
     def persistent_id(self, value: Any) -> Any:
-        """Return what stands for a value, or ``None`` to write the value itself."""
+        """Return a substitute for a value, or ``None`` to pickle the value itself."""
         if isinstance(value, torch.Generator):
             return value.get_state().numpy().tobytes()
         if isinstance(value, weakref.ref):  # recurrent layers have some, and replace them
@@ -126,10 +125,10 @@ class _Names(pickle.Pickler):
 
 
 def _surroundings(model: nn.Module) -> bytes:
-    """Everything in a bank except the values of its parameters and buffers, as bytes.
+    """Return everything in a bank except the values of its parameters and buffers, as bytes.
 
-    That is shapes, and the plain attributes of all modules: counters, caches, generators. These are
-    not handed over, and so must not change.
+    These are shapes, and the plain attributes of all modules: counters, caches, generators. They
+    are not shared, and so must not change.
     """
     modules = dict(model.named_modules())
     tensors = (*model.named_parameters(), *model.named_buffers())
@@ -143,7 +142,7 @@ def _surroundings(model: nn.Module) -> bytes:
             text = io.BytesIO()
             try:
                 _Names(text, names).dump(value)
-            except Exception:  # such as a nested function; the same object is no change
+            except Exception:  # such as a nested function; its identity has to be the same
                 text = io.BytesIO(str(id(value)).encode())
             written.write(f"\n{name}=".encode() + text.getvalue())
     return written.getvalue()

@@ -406,7 +406,7 @@ def test_what_cannot_be_saved_is_named_and_starts_anew(monkeypatch, tmp_path, ma
     assert kills == 0
     assert said == [
         "counting: its runs have no checkpoints: Counting.steps is a count, which cannot be saved; "
-        "a strategy may save itself by state_dict and load_state_dict"
+        "a strategy can save itself with state_dict and load_state_dict"
     ]
     assert record.status == "done"
     assert not folder.exists()
