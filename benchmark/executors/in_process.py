@@ -1,4 +1,4 @@
-"""Jobs one after another in this process."""
+"""The executor that runs jobs one after another in this process."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from palimpsest.benchmark.suites.jobs import Job
 
 
 class InProcess(WithScratch):
-    """Carries out jobs in this process, with one thread, as a worker does.
+    """Runs jobs in this process, with one thread, like a worker.
 
-    It is for programs that ask for it: a debugger stops in a run, and a run may use what a notebook
+    It is used only on request: a debugger stops in a run, and a run may use objects that a notebook
     defines. A run that ends the process ends the suite.
 
-    Between jobs the process is as it was before: its threads, its warnings, and its random
-    generators.
+    After each job, the threads, the warnings and the random generators of the process are restored.
 
     Args:
         root: The folder that holds the data sets.
-        scratch: Where to make a folder for shared files; ``None`` for the system's.
+        scratch: The parent of the folder for shared files; ``None`` for the system's.
         checkpoints: Of the jobs, or ``None``.
     """
 
@@ -40,7 +39,7 @@ class InProcess(WithScratch):
         self._root = root
 
     def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[list[Record], None, None]:
-        """Carry out jobs; see ``Executor``. None is ever lost without this process."""
+        """Run jobs; see ``Executor``. No job is lost, except with this process."""
         for job in jobs:
             report(job, JobProgress(0.0))
             yield self._one(job, report)
@@ -58,7 +57,7 @@ def as_in_a_worker(device: str) -> Iterator[None]:
     """Make this process like a worker, and restore it afterwards.
 
     Args:
-        device: Whose random generators are restored.
+        device: The device whose random generators are restored.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Avalanche's, several per run

@@ -1,4 +1,4 @@
-"""Runs through an executor: order and retries."""
+"""Runs jobs with an executor, in a good order and with retries."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def run_jobs(
     retries: int = 1,
     rounds: Rounds = lambda jobs: [jobs],
 ) -> Iterator[Record]:
-    """Carry out runs; yield each as it ends.
+    """Execute runs, and yield each when it ends.
 
-    Lost jobs are tried again when all others have ended, one run at a time, so that they cannot
-    affect each other; the record's ``cost`` says how often. A run that is lost each time is
-    recorded as failed, and so, at once, is one whose loss is final.
+    Lost jobs are retried after all others have ended, one run at a time, so that they cannot affect
+    each other; the record's ``cost`` has the number of retries. A run that is lost each time is
+    recorded as failed; if its loss is final, without a retry.
 
     Args:
-        runs: What to do.
-        executor: What carries them out, entered.
+        runs: The runs.
+        executor: An entered executor.
         report: Called with the progress of each job.
-        retries: How often a lost run is tried again.
-        rounds: Makes of all jobs those that are done here, in turn: by default all at once.
+        retries: How often a lost run is retried.
+        rounds: Splits all jobs into rounds of jobs for this process; by default one round.
 
     Yields:
         One record per run, in the order in which they end.
@@ -84,15 +84,14 @@ def _failed(run: Run, lost: LostJob) -> Record:
 
 
 def first_models_first(jobs: Sequence[Job], workers: int) -> list[Job]:
-    """Start each scenario and seed with one job, well before its others.
+    """Start each scenario and seed with one job, well before its other jobs.
 
-    The others take over its first model, which several workers would otherwise train at once. One
-    job of each scenario comes before all else: what a scenario takes, or that it fails, is known
-    soon.
+    The other jobs reuse its first model, which several workers would otherwise train at once. One
+    job of each scenario comes first, so that failures and run times are known soon.
 
     Args:
-        jobs: In the order in which they were requested.
-        workers: How many run at a time.
+        jobs: In the requested order.
+        workers: The number of parallel jobs.
     """
     groups: dict[tuple[str, str, int], list[Job]] = {}
     for job in jobs:

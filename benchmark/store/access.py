@@ -1,4 +1,4 @@
-"""How a database may be accessed: what lies beside its file, and reading it without a trace."""
+"""Access to a database: the files that SQLite keeps next to it, and reading it without changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AS_A_COPY = "a copy"
 State = tuple[int, int, int, int, int]
 
 _TRIES = 20
-"""How often a database is copied that changes meanwhile."""
+"""How often to copy a database that changes during the copy."""
 
 
 def reading(path: Path) -> str:
@@ -87,7 +87,7 @@ def copy_with_log(path: Path, copy: Path) -> None:
 
 
 def state(path: Path) -> State:
-    """What changes when another process writes."""
+    """Return a value that changes when another process writes."""
     found = path.stat()
     log = Path(f"{path.resolve()}-wal")
     beside = (log.stat().st_mtime_ns, log.stat().st_size) if is_filled(path, "-wal") else (0, 0)
@@ -95,7 +95,7 @@ def state(path: Path) -> State:
 
 
 def is_filled(path: Path, suffix: str) -> bool:
-    """Whether there is something in a file that SQLite keeps beside a database."""
+    """Whether a file that SQLite keeps next to a database has content."""
     beside = Path(f"{path.resolve()}{suffix}")
     return beside.is_file() and beside.stat().st_size > 0
 

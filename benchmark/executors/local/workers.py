@@ -1,7 +1,7 @@
-"""Jobs spread over worker processes, which import once, load data once and are reused.
+"""The executor that runs jobs in worker processes, which are reused.
 
-On Linux a fork server does the imports for all workers; data sets are shared through files in a
-scratch folder.
+On Linux a fork server does the imports for all workers. Data sets are shared as files in a scratch
+folder.
 """
 
 from __future__ import annotations
@@ -26,26 +26,25 @@ from palimpsest.benchmark.suites.jobs import Job
 
 _POLL_SECONDS = 0.2
 _START_SECONDS = 300.0
-"""A worker that has not started after this time never will."""
+"""The time limit for the start of a worker."""
 
 _IN_VAIN = 2
-"""How many times in a row each worker may end before one is ready."""
+"""How many times in a row each worker may end before any worker is ready."""
 
 
 class WorkerProcesses(WithScratch):
-    """Carries out jobs in processes on this machine, with one thread each.
+    """Runs jobs in processes on this machine, with one thread each.
 
-    If a process dies, the job that it was carrying out is lost, and another process takes its
-    place; other jobs do not notice.
+    If a process dies, its job is lost, and a new process is started. Other jobs are not affected.
 
     Args:
         root: The folder that holds the data sets.
-        workers: How many processes.
-        scratch: Where to make a folder for shared files; ``None`` for the system's.
-        run_timeout: Seconds that a run may take, or ``None``. A job whose runs share one training
-            has that of each of them.
+        workers: The number of processes.
+        scratch: The parent of the folder for shared files; ``None`` for the system's.
+        run_timeout: The time limit of a run in seconds, or ``None``. The limit of a job is the sum
+            over its runs.
         checkpoints: Of the jobs, or ``None``.
-        shared: A folder for shared files that others made, in place of one of its own.
+        shared: An existing folder for shared files to use instead.
     """
 
     def __init__(
@@ -65,13 +64,13 @@ class WorkerProcesses(WithScratch):
 
     @property
     def workers(self) -> int:
-        """How many processes there are."""
+        """The number of processes."""
         return self._workers
 
     def execute(
         self, jobs: Jobs, report: OnJobProgress
     ) -> Generator[list[Record] | LostJob, None, None]:
-        """Carry out jobs; see ``Executor``.
+        """Run jobs; see ``Executor``.
 
         Raises:
             UserError: This process may not start others, or workers do not start.
@@ -88,14 +87,14 @@ class WorkerProcesses(WithScratch):
 
 
 class _Pool:
-    """The workers of some jobs, from the first job to the last.
+    """The workers for some jobs.
 
     Args:
-        jobs: What to do, in this order.
-        size: How many workers.
-        folders: That of the data sets, that through which workers share files, or ``None``, and
-            those of checkpoints, or ``None``.
-        run_timeout: Seconds that a run may take, or ``None``.
+        jobs: In this order.
+        size: The number of workers.
+        folders: The folder of the data sets, the one for shared files or ``None``, and the settings
+            of checkpoints or ``None``.
+        run_timeout: The time limit of a run in seconds, or ``None``.
     """
 
     def __init__(
@@ -121,31 +120,31 @@ class _Pool:
         return self._exhausted and not any(worker.job for worker in self._workers)
 
     def next_results(self, report: OnJobProgress) -> list[list[Record] | LostJob]:
-        """Wait for news for a moment, and return the results among them."""
+        """Wait briefly for messages, and return the results among them."""
         self._hand_out(report)
         try:
             worker, message = self._news.get(timeout=_POLL_SECONDS)
         except Empty:
             for worker in self._workers:
-                _tell(worker, report)
+                _report(worker, report)
             results: list[list[Record] | LostJob] = []
         else:
-            known = worker in self._workers  # or it was ended, and these are its last words
+            known = worker in self._workers  # else it was ended meanwhile
             results = self._note(worker, message, report) if known else []
-        if self._news.empty():  # what has ended meanwhile has not taken too long
+        if self._news.empty():  # a job that has ended meanwhile is not overdue
             results += self._end_overdue()
-        self._hand_out(report)  # before the results are dealt with
+        self._hand_out(report)  # before the results are processed
         return results
 
     def end(self) -> None:
-        """End all processes, whatever they are doing."""
+        """Kill all processes."""
         for worker in self._workers:
             worker.kill()
         for worker in self._workers:
             worker.end()
 
     def _hand_out(self, report: OnJobProgress) -> None:
-        """Give jobs to the workers that have none, and start those that are missing."""
+        """Give jobs to idle workers, and start missing workers."""
         for worker in self._workers:
             if worker.ready and worker.job is None:
                 self._next = self._next or next(self._jobs, None)
@@ -154,7 +153,7 @@ class _Pool:
                     return
                 if worker.begin(self._next):
                     self._next = None
-                    _tell(worker, report)
+                    _report(worker, report)
         while not self._exhausted and len(self._workers) < self._size:
             self._workers.add(Worker(self._news, *self._folders))
 
@@ -167,7 +166,7 @@ class _Pool:
             self._in_vain, worker.ready = 0, True
         elif isinstance(message, JobProgress):
             worker.job_progress = message
-            _tell(worker, report)
+            _report(worker, report)
         elif isinstance(message, UserError):
             raise message
         else:
@@ -176,7 +175,7 @@ class _Pool:
         return []
 
     def _ended(self, worker: Worker) -> list[list[Record] | LostJob]:
-        """Note that a process has ended, and return the job that is lost with it."""
+        """Handle the end of a process, and return its lost job."""
         self._workers.remove(worker)
         exit = worker.exit()
         if not worker.ready:
@@ -189,7 +188,7 @@ class _Pool:
         return [] if worker.job is None else [LostJob(worker.job, str(exit), exit.kind)]
 
     def _end_overdue(self) -> list[list[Record] | LostJob]:
-        """End the processes that take too long, and return the jobs that are lost with them."""
+        """End the processes of overdue jobs, and return these jobs as lost."""
         lost: list[list[Record] | LostJob] = []
         now = time.monotonic()
         for worker in [*self._workers]:
@@ -207,6 +206,6 @@ class _Pool:
         return math.inf if self._run_timeout is None else self._run_timeout * len(job)
 
 
-def _tell(worker: Worker, report: OnJobProgress) -> None:
+def _report(worker: Worker, report: OnJobProgress) -> None:
     if worker.job is not None:
         report(worker.job, worker.job_progress)

@@ -1,6 +1,6 @@
-"""What a task of a Slurm array does: it takes jobs out of a folder until there are no more.
+"""The code of a task of a Slurm array: it takes jobs from a folder until there are no more.
 
-It carries them out in worker processes of its own, as the local executor does.
+It runs them in its own worker processes, like the local executor.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _NEWS_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """What all tasks of an array need to know.
+    """The settings of all tasks of an array.
 
     Attributes:
-        suite: Different for every suite that runs.
+        suite: Unique for every running suite.
         root: The folder that holds the data sets.
-        scratch: Where to make a folder for shared files; ``None`` for the system's.
-        run_timeout: Seconds that a run may take, or ``None``.
+        scratch: The parent of the folder for shared files; ``None`` for the system's.
+        run_timeout: The time limit of a run in seconds, or ``None``.
         checkpoints: Of the jobs, or ``None``.
-        at_a_time: How many jobs a task runs at a time.
-        plugins: What is loaded where the suite was started.
-        version: Of this package there.
+        at_a_time: The number of parallel jobs of a task.
+        plugins: The plugins that the suite's process has loaded.
+        version: Of this package in the suite's process.
         digest: The hash of its code there.
     """
 
@@ -59,7 +59,7 @@ class TaskSettings:
 
 
 def serve(folder: str) -> None:
-    """Carry out jobs until there are no more, or the suite has ended.
+    """Run jobs until there are no more, or the suite has ended.
 
     Args:
         folder: Of the ``JobFolder``.
@@ -87,7 +87,7 @@ def serve(folder: str) -> None:
 
 
 class _Task:
-    """The work of one task: the jobs that it takes, as ``Jobs``."""
+    """The work of one task; iterating over it takes jobs."""
 
     def __init__(
         self, job_folder: JobFolder, task: str, settings: TaskSettings, scratch: Path | None
@@ -115,7 +115,7 @@ class _Task:
             yield job
 
     def work(self) -> None:
-        """Carry out jobs until there are no more."""
+        """Run jobs until there are no more."""
         it = self._setting
         try:
             pool = WorkerProcesses(
@@ -152,7 +152,7 @@ class _Task:
         if before is not None and not job_progress.message:
             job_progress = replace(
                 job_progress, message=before.message
-            )  # which may not be read yet
+            )  # it may not have been read yet
         self._latest[number] = job_progress
         now = time.monotonic()
         if now >= self._told + _NEWS_SECONDS:

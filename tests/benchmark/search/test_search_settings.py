@@ -98,7 +98,7 @@ def test_what_does_not_fit_the_space_is_refused(make_runs, changes, without, sai
 
 @pytest.mark.parametrize("strategy", ["joint", "avalanche:Naive"])
 def test_strategies_with_a_training_of_their_own_are_refused(make_runs, strategy):
-    with pytest.raises(UserError, match="has its own training"):
+    with pytest.raises(UserError, match="has a training of its own"):
         make_runs({strategy: {}}, without=NAMES, **ALONE)
 
 
