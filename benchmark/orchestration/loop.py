@@ -178,9 +178,8 @@ def _elsewhere(path: Path, records: Sequence[Record]) -> str:
     """Write the runs of a removed store into files, and return a message that says where."""
     folders = sorted({str(save_beside(path, record)) for record in records})
     return (
-        f"{path}: this store was removed or replaced while runs were active; its runs of these "
-        f"suites ({len(records)}) are in {' and '.join(folders)}; the next 'palimpsest run' takes "
-        "them in"
+        f"{path}: this store was removed or replaced while runs were active; {len(records)} runs "
+        f"of these suites are in {' and '.join(folders)}; the next 'palimpsest run' takes them in"
     )
 
 

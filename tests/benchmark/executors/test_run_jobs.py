@@ -87,7 +87,7 @@ def test_a_run_that_takes_too_long_is_not_tried_again():
 
 
 def test_runs_of_a_lost_job_are_tried_again_one_by_one(monkeypatch):
-    """So that the one which cannot be carried out does not take the others with it."""
+    """So that a run that always fails does not affect the others."""
     monkeypatch.setattr(module, "jobs_of", lambda runs: [tuple(runs[:3]), tuple(runs[3:])])
     executor = Pretends()
     records = outcome(executor, "a", "lost 9", "b", "c")

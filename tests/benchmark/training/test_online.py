@@ -57,10 +57,6 @@ def test_it_is_true_or_false(value):
         Split(online=value)
 
 
-def test_the_default_is_no_part_of_the_key():
-    assert "online" not in Split(online=False).model_dump(mode="json")
-
-
 def test_a_scenario_with_visits_of_its_own_is_refused():
     settings = Split(online=True, width=4)
     scenario = settings.build(0, NOWHERE, "cpu")

@@ -32,7 +32,8 @@ RUNS = {
         "wpl",
         {"strengths": [1.0]},
         f"StepClock, Augmentation, EachOptimizer, ClipGradient, {UNDER_TEST}, AccuracyMeter, "
-        f"TrainingMonitor, Warmup, LearningRates, StopAtTarget, CurveRecorder, {OF_AVALANCHE}, Costs, Probe",
+        f"TrainingMonitor, Warmup, LearningRates, StopAtTarget, CurveRecorder, {OF_AVALANCHE}, "
+        "Costs, Probe",
     ),
     "a penalty that is clipped, too": (
         TWO_MODELS | {"clip_gradient": 1.0, "curve": {"every": 0}, "steps": 5},
