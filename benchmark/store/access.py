@@ -45,7 +45,7 @@ def reading(path: Path) -> str:
 
 
 def copied(path: Path) -> Connection:
-    """Return a store in memory, with what is in the log beside it."""
+    """Return a store in memory, with the content of its log."""
     whole = connect("file::memory:")
     try:
         with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
@@ -62,14 +62,14 @@ def copied(path: Path) -> Connection:
 
 
 def copy_with_log(path: Path, copy: Path) -> None:
-    """Copy a database and the log beside it, which belong together.
+    """Copy a database together with its log.
 
     Where another process writes meanwhile, or moves the log into the database and removes it, they
     are copied again.
 
     Args:
         path: The database.
-        copy: Its copy, which must not exist yet; the log is beside it if there is one.
+        copy: Its copy, which must not exist yet; its log is next to it if there is one.
 
     Raises:
         OSError: They cannot be read, or copied, or never stood still.
@@ -108,7 +108,7 @@ def is_writable(path: Path) -> bool:
 def require_writable(path: Path) -> None:
     """Refuse to write into a database that may not be written any more, such as one made immutable.
 
-    SQLite maps a file beside it into memory, so that writing would end the process (SIGBUS).
+    SQLite maps a file next to it into memory, so that writing would end the process (SIGBUS).
 
     Raises:
         sqlite3.OperationalError: Names the file.

@@ -69,7 +69,7 @@ def open_database(
 ) -> Database:
     """Open a store's file.
 
-    Opening a file for reading changes no byte of it, nor of a log beside it that a killed process
+    Opening a file for reading changes no byte of it, nor of a log that a killed process
     left.
 
     Args:
@@ -80,7 +80,7 @@ def open_database(
 
     Raises:
         UserError: The file is missing, not a store, damaged or of a newer version; or it is to be
-            written and cannot be, for example because its name, or one beside it, belongs to
+            written and cannot be, for example because its name, or one next to it, belongs to
             another database.
     """
     purpose = "written" if write else "read"
@@ -90,7 +90,7 @@ def open_database(
         seen = state(path) if mode in {AS_IT_IS, AS_A_COPY} else None
         if mode == AS_A_COPY:
             connection = copied(path)
-        else:  # SQLite keeps FILE-wal beside the file itself, wherever links to it lie
+        else:  # SQLite keeps FILE-wal next to the file itself, wherever links to it are
             name = f"{path.resolve().as_uri()}?{mode}"
             connection = connect(name, patience)
         try:
@@ -222,7 +222,7 @@ def refuse_others(path: Path, *, write: bool) -> None:
 
 
 def _refuse_leftovers(path: Path) -> None:
-    """Refuse a new store beside an old one's log: SQLite would delete it, with the runs in it."""
+    """Refuse a new store next to the log of an old one, which SQLite would delete with its runs."""
     for suffix in BESIDE:
         if suffix != "-shm" and is_filled(path, suffix) and not path.exists():
             raise UserError(

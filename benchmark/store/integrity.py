@@ -66,7 +66,7 @@ def examine(path: Path) -> IntegrityReport:
         path: The results database.
 
     Raises:
-        UserError: It is missing and no run is beside it; it is not a database, another program's,
+        UserError: It is missing and no run is next to it; it is not a database, another program's,
             of a newer version, or cannot be read.
     """
     if is_archive(path):
