@@ -46,6 +46,10 @@ class LostJob:
     final: bool = False
 
 
+JobResult = list[Record] | LostJob
+"""The records of a job's runs, or a lost job."""
+
+
 class Executor(Protocol):
     """Runs jobs with ``runner.execute_job``, in this process, in others, or on other machines.
 
@@ -69,9 +73,7 @@ class Executor(Protocol):
     ) -> None:
         """End active jobs, and release all resources."""
 
-    def execute(
-        self, jobs: Jobs, report: OnJobProgress
-    ) -> Generator[list[Record] | LostJob, None, None]:
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[JobResult, None, None]:
         """Run jobs.
 
         Args:

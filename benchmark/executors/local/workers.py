@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, LostJob, OnJobProgress
+from palimpsest.benchmark.executors.executor import JobResult, Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.local.in_worker import Message
 from palimpsest.benchmark.executors.local.starting import check_may_start
 from palimpsest.benchmark.executors.local.worker import Worker
@@ -21,7 +21,6 @@ from palimpsest.benchmark.executors.scratch import WithScratch
 from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
-from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 _POLL_SECONDS = 0.2
@@ -67,9 +66,7 @@ class WorkerProcesses(WithScratch):
         """The number of processes."""
         return self._workers
 
-    def execute(
-        self, jobs: Jobs, report: OnJobProgress
-    ) -> Generator[list[Record] | LostJob, None, None]:
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[JobResult, None, None]:
         """Run jobs; see ``Executor``.
 
         Raises:
@@ -119,7 +116,7 @@ class _Pool:
         """Whether every job has ended."""
         return self._exhausted and not any(worker.job for worker in self._workers)
 
-    def next_results(self, report: OnJobProgress) -> list[list[Record] | LostJob]:
+    def next_results(self, report: OnJobProgress) -> list[JobResult]:
         """Wait briefly for messages, and return the results among them."""
         self._hand_out(report)
         try:
@@ -127,7 +124,7 @@ class _Pool:
         except Empty:
             for worker in self._workers:
                 _report(worker, report)
-            results: list[list[Record] | LostJob] = []
+            results: list[JobResult] = []
         else:
             known = worker in self._workers  # else it was ended meanwhile
             results = self._note(worker, message, report) if known else []
@@ -159,7 +156,7 @@ class _Pool:
 
     def _note(
         self, worker: Worker, message: Message | None, report: OnJobProgress
-    ) -> list[list[Record] | LostJob]:
+    ) -> list[JobResult]:
         if message is None:
             return self._ended(worker)
         if message == "ready":
@@ -174,7 +171,7 @@ class _Pool:
             return [message]
         return []
 
-    def _ended(self, worker: Worker) -> list[list[Record] | LostJob]:
+    def _ended(self, worker: Worker) -> list[JobResult]:
         """Handle the end of a process, and return its lost job."""
         self._workers.remove(worker)
         exit = worker.exit()
@@ -187,9 +184,9 @@ class _Pool:
             )
         return [] if worker.job is None else [LostJob(worker.job, str(exit), exit.kind)]
 
-    def _end_overdue(self) -> list[list[Record] | LostJob]:
+    def _end_overdue(self) -> list[JobResult]:
         """End the processes of overdue jobs, and return these jobs as lost."""
-        lost: list[list[Record] | LostJob] = []
+        lost: list[JobResult] = []
         now = time.monotonic()
         for worker in [*self._workers]:
             passed = now - worker.since

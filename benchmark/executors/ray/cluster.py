@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, LostJob, OnJobProgress
+from palimpsest.benchmark.executors.executor import JobResult, Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.ray import task as ray_task
 from palimpsest.benchmark.executors.ray.connection import connect, first_line
 from palimpsest.benchmark.executors.ray.nodes import Nodes
@@ -37,7 +37,6 @@ from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.resources import Resources
 
@@ -49,8 +48,7 @@ _NO_NODE_SECONDS = 300.0
 """How long a cluster may have no node for the remaining jobs."""
 
 _AHEAD = 0.25
-"""The share of additional jobs that wait in the cluster, so that nodes are never idle and an
-autoscaler sees that there are more jobs."""
+"""The share of jobs that wait in the cluster, for idle nodes and for an autoscaler."""
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -131,9 +129,7 @@ class RayCluster:
         if self._connected:
             ray.shutdown()
 
-    def execute(
-        self, jobs: Jobs, report: OnJobProgress
-    ) -> Generator[list[Record] | LostJob, None, None]:
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[JobResult, None, None]:
         """Run jobs; see ``Executor``.
 
         Raises:
@@ -255,7 +251,7 @@ class _ActiveTasks:
         """Whether every job has ended."""
         return self._exhausted and not self._tasks
 
-    def next_results(self) -> Iterator[list[Record] | LostJob]:
+    def next_results(self) -> Iterator[JobResult]:
         """Wait briefly for results, and yield them."""
         self._hand_out()
         ended: list[Any] = []
@@ -328,7 +324,7 @@ class _ActiveTasks:
             if task.attempt is not None:
                 self._report(task.job, task.job_progress)
 
-    def _ended(self, reference: Any) -> list[Record] | LostJob | None:
+    def _ended(self, reference: Any) -> JobResult | None:
         """Return the result of a task that has ended; ``None`` if it had to be sent again."""
         task = self._forget(reference)
         where = "" if task.attempt is None else f" on node {task.attempt.host}"
@@ -355,9 +351,9 @@ class _ActiveTasks:
             return None
         return outcome
 
-    def _end_overdue(self) -> list[list[Record] | LostJob]:
+    def _end_overdue(self) -> list[JobResult]:
         now = time.monotonic()
-        lost: list[list[Record] | LostJob] = []
+        lost: list[JobResult] = []
         for each, task in [*self._tasks.items()]:
             limit = self._cluster.limit(task.job)
             if now - task.since > limit:

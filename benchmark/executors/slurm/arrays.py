@@ -19,7 +19,7 @@ from typing import Self
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, LostJob, OnJobProgress
+from palimpsest.benchmark.executors.executor import JobResult, Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.slurm.job_folder import (
     JobFolder,
     job_folders,
@@ -30,7 +30,6 @@ from palimpsest.benchmark.executors.slurm.task import TaskSettings
 from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.runs.record_files import read_run
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.resources import Resources
@@ -110,9 +109,7 @@ class SlurmArrays:
         if self._arrays is not None:
             self._arrays.end()
 
-    def execute(
-        self, jobs: Jobs, report: OnJobProgress
-    ) -> Generator[list[Record] | LostJob, None, None]:
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[JobResult, None, None]:
         """Run jobs; see ``Executor``.
 
         Raises:
@@ -189,7 +186,7 @@ class _Arrays:
         """Whether every job has ended."""
         return self._exhausted and not any(array.jobs for array in self._arrays.values())
 
-    def next_results(self) -> Iterator[list[Record] | LostJob]:
+    def next_results(self) -> Iterator[JobResult]:
         """Wait briefly for results, and yield them."""
         self._hand_out()
         found = False
@@ -283,9 +280,7 @@ class _Array:
             self._progress = self._ended
             self._gone.clear()
 
-    def results(
-        self, report: OnJobProgress
-    ) -> Iterator[tuple[list[Record] | LostJob, int, list[str]]]:
+    def results(self, report: OnJobProgress) -> Iterator[tuple[JobResult, int, list[str]]]:
         """Yield the available results, each with the job's number and its runs' keys."""
         ended = [*self.job_folder.ended()]
         if ended:
@@ -296,7 +291,7 @@ class _Array:
             if job is None:
                 continue
             keys = [run.key for run in job]
-            result: list[Record] | LostJob
+            result: JobResult
             if isinstance(outcome, LostJob):
                 result = outcome
             else:

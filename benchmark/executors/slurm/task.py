@@ -15,7 +15,7 @@ from types import FrameType
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import LostJob
+from palimpsest.benchmark.executors.executor import JobResult, LostJob
 from palimpsest.benchmark.executors.local.workers import WorkerProcesses
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data
@@ -23,7 +23,6 @@ from palimpsest.benchmark.executors.slurm.job_folder import JobFolder
 from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.runs.record_files import write_run
 from palimpsest.benchmark.suites.jobs import Job
 
@@ -162,7 +161,7 @@ class _Task:
     def _tell(self) -> None:
         self._job_folder.tell(self._task, (socket.gethostname(), dict(self._latest)))
 
-    def _note(self, result: list[Record] | LostJob) -> None:
+    def _note(self, result: JobResult) -> None:
         key = result.job[0].key if isinstance(result, LostJob) else result[0].key
         number = self._numbers.pop(key)
         if number in self._latest and self._latest[number].message:
