@@ -17,8 +17,7 @@ ROOT = Path(__file__).parents[1]
 LIGHT = {
     "": "errors",
     "data/formats": "text_files",
-    "executors": "capacity choice executor options process_exit run_jobs scratch shipped_data "
-    "target",
+    "executors": "capacity executor options process_exit run_jobs scratch shipped_data target",
     "executors/local": "control_groups in_worker starting worker workers",
     "executors/ray": "cluster nodes task",
     "executors/slurm": "arrays job_folder submission task",

@@ -1,4 +1,4 @@
-"""How many workers this machine has room for."""
+"""The number of workers for this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MEMORY = Path("/proc/meminfo")
 
 
 def processors(groups: ControlGroups | None = None) -> int:
-    """Return how many processors this process may use: its affinity and its container's quota."""
+    """Return the number of available processors, by affinity and the container's quota."""
     groups = groups or ControlGroups()
     if hasattr(os, "sched_getaffinity"):
         there = len(os.sched_getaffinity(0))
@@ -23,7 +23,7 @@ def processors(groups: ControlGroups | None = None) -> int:
 
 
 def free_memory(groups: ControlGroups | None = None, memory: Path = _MEMORY) -> int | None:
-    """Return how many bytes this process may still use; ``None`` if nobody knows."""
+    """Return the available memory in bytes; ``None`` if it is unknown."""
     groups = groups or ControlGroups()
     found = [groups.free_memory()]
     if memory.exists():
@@ -35,11 +35,11 @@ def free_memory(groups: ControlGroups | None = None, memory: Path = _MEMORY) -> 
 
 
 def default_workers(jobs: int, footprint: int | None) -> tuple[int, str]:
-    """Return how many workers to start, and why in words.
+    """Return the number of workers to start, and the reason.
 
     Args:
-        jobs: How many there are to do.
-        footprint: Bytes that a run of this kind has needed, or ``None``.
+        jobs: The number of jobs.
+        footprint: The memory of such a run in bytes, or ``None``.
     """
     count = min(processors(), max(1, jobs))
     free = free_memory()

@@ -1,4 +1,4 @@
-"""What every executor does: it runs jobs somewhere, and returns their results."""
+"""The protocol of all executors: they run jobs somewhere, and return their results."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
-Report = Callable[[Job, JobProgress], None]
-"""Called with a job under way and how far it is."""
+OnJobProgress = Callable[[Job, JobProgress], None]
+"""Called with an active job and its progress."""
 
 
 class Jobs(Protocol):
-    """Jobs in an order; a list is one."""
+    """Jobs in an order, such as a list."""
 
     def __iter__(self) -> Iterator[Job]:
-        """Yield them; they may become fewer meanwhile."""
+        """Yield the jobs; some may be left out."""
 
     def __len__(self) -> int:
-        """At most this many come."""
+        """The maximum of jobs."""
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A job that gave no result, because what carried it out ended before it did.
+class LostJob:
+    """A job without a result, because its process ended before the job did.
 
-    That may be the job's own fault (it takes too much memory) or not (another job does, or the
-    machine went away), so that it is worth a retry.
+    The cause may be the job itself (it takes too much memory) or not (another job does, or the
+    machine is gone), so a retry may succeed.
 
     Attributes:
         job: Its runs.
-        reason: What is known about the end, and what the user can do, for the runs' records.
-        kind: What kind of failure it is for the runs that are lost again.
-        final: Whether it is not worth another try: it took too long, or the executor has tried it
-            again already.
+        reason: Why the process ended, and what the user can do, for the runs' records.
+        kind: The kind of failure for the records.
+        final: Whether there is no retry: the job took too long, or the executor has retried it.
     """
 
     job: Job
@@ -47,20 +46,24 @@ class Lost:
     final: bool = False
 
 
-class Executor(Protocol):
-    """Carries out jobs with ``runner.execute_job``: here, in other processes, on other machines.
+JobResult = list[Record] | LostJob
+"""The records of a job's runs, or a lost job."""
 
-    It is a context manager: what it needs (processes, connections, a folder that its jobs share)
-    exists from entry to exit. Jobs, plugins and records are plain data that can be sent
-    anywhere; nothing else is shared with what runs a job.
+
+class Executor(Protocol):
+    """Runs jobs with ``runner.execute_job``, in this process, in others, or on other machines.
+
+    It is a context manager: its resources (processes, connections, a folder that its jobs share)
+    exist from entry to exit. Jobs, plugins and records are plain data that can be sent anywhere.
+    Nothing else is shared with the process of a job.
     """
 
     @property
     def workers(self) -> int:
-        """How many jobs it runs at a time."""
+        """The number of parallel jobs."""
 
     def __enter__(self) -> Self:
-        """Get ready."""
+        """Acquire all resources."""
 
     def __exit__(
         self,
@@ -68,19 +71,19 @@ class Executor(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the jobs still under way, and release all resources."""
+        """End active jobs, and release all resources."""
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
-        """Carry out jobs.
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[JobResult, None, None]:
+        """Run jobs.
 
         Args:
-            jobs: Started in this order; the next one is taken when something is free for it.
-            report: Called in the caller's thread, now and then, while it waits for a result.
+            jobs: Started in this order; the next one is taken when a worker is free.
+            report: Called in the caller's thread from time to time, while it waits for a result.
 
         Yields:
-            One result per job, in the order in which they end: a record of each of its runs, or
-            ``Lost``. An error inside a run is in its record and does not affect other runs. If the
-            caller closes the iterator (on an interrupt), the jobs under way end.
+            One result per job, in the order in which they end: a record of each of its runs, or a
+            ``LostJob``. An error inside a run is in its record and does not affect other runs. If
+            the caller closes the iterator (on an interrupt), active jobs are ended.
 
         Raises:
             UserError: Nothing can run here; says why and what to do.

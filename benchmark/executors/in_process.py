@@ -1,4 +1,4 @@
-"""Jobs one after another in this process."""
+"""The executor that runs jobs one after another in this process."""
 
 from __future__ import annotations
 
@@ -7,45 +7,44 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from palimpsest.benchmark.executors.executor import Jobs, Report
+from palimpsest.benchmark.executors.executor import Jobs, OnJobProgress
 from palimpsest.benchmark.executors.scratch import WithScratch
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 
 class InProcess(WithScratch):
-    """Carries out jobs in this process, with one thread, as a worker does.
+    """Runs jobs in this process, with one thread, like a worker.
 
-    It is for programs that ask for it: a debugger stops in a run, and a run may use what a notebook
+    It is used only on request: a debugger stops in a run, and a run may use objects that a notebook
     defines. A run that ends the process ends the suite.
 
-    Between jobs the process is as it was before: its threads, its warnings, and its random
-    generators.
+    After each job, the threads, the warnings and the random generators of the process are restored.
 
     Args:
         root: The folder that holds the data sets.
-        scratch: Where to make a folder for shared files; ``None`` for the system's.
+        scratch: The parent of the folder for shared files; ``None`` for the system's.
         checkpoints: Of the jobs, or ``None``.
     """
 
     workers = 1
 
     def __init__(
-        self, root: Path, scratch: Path | None = None, checkpoints: Checkpoints | None = None
+        self, root: Path, scratch: Path | None = None, checkpoints: CheckpointSettings | None = None
     ) -> None:
         super().__init__(scratch)
         self._checkpoints = checkpoints
         self._root = root
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record], None, None]:
-        """Carry out jobs; see ``Executor``. None is ever lost without this process."""
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[list[Record], None, None]:
+        """Run jobs; see ``Executor``. No job is lost, except with this process."""
         for job in jobs:
             report(job, JobProgress(0.0))
             yield self._one(job, report)
 
-    def _one(self, job: Job, report: Report) -> list[Record]:
+    def _one(self, job: Job, report: OnJobProgress) -> list[Record]:
         with as_in_a_worker(job[0].spec.device):
             from palimpsest.benchmark.runs.runner import execute_job
 
@@ -58,7 +57,7 @@ def as_in_a_worker(device: str) -> Iterator[None]:
     """Make this process like a worker, and restore it afterwards.
 
     Args:
-        device: Whose random generators are restored.
+        device: The device whose random generators are restored.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Avalanche's, several per run

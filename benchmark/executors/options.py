@@ -15,7 +15,7 @@ from palimpsest.benchmark.executors.target import LOCAL, Target
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How runs are done: where, with how many workers, from which data."""
+    """The options of runs: the executor, the number of workers, the data."""
 
     store: Annotated[Path, typer.Option("--store", help="The results database.")] = Path(
         "palimpsest.db"
@@ -28,32 +28,36 @@ class RunOptions:
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="How long to hold runs that the store does not take, before they are written into "
-            "STORE.rescued; default: 60.",
+            help="How long to hold runs in memory if the store cannot be written, before they are "
+            "written into STORE.rescued; default: 60.",
         ),
     ] = None
     data_root: Annotated[
         Path | None,
-        typer.Option(help="Where the data sets are; default: $PALIMPSEST_DATA, else the cache."),
+        typer.Option(
+            help="The folder of the data sets; default: $PALIMPSEST_DATA, else the cache."
+        ),
     ] = None
     scratch: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where runs share files while they last; default: /tmp."),
+        typer.Option(metavar="DIR", help="The folder for temporary shared files; default: /tmp."),
     ] = None
     run_timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="End a run after this time; it counts as failed."),
+        typer.Option(
+            metavar="SECONDS", help="End a run after this time; it then counts as failed."
+        ),
     ] = None
     retries: Annotated[
-        int, typer.Option(min=0, help="How often a run is tried again whose process has died.")
+        int, typer.Option(min=0, help="How often a run is retried after its process has died.")
     ] = 1
     checkpoint_every: Annotated[
         int | None,
         typer.Option(
             metavar="STEPS",
             min=1,
-            help="Save a run after each model and this often, to go on from there after a kill; by "
-            "default after a model, once a minute at most.",
+            help="Save a run after each model and this often, to resume it after a kill; by "
+            "default after a model, at most once a minute.",
         ),
     ] = None
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu"
@@ -67,7 +71,7 @@ class RunOptions:
 
     @cached_property
     def target(self) -> Target:
-        """Where runs train.
+        """The machine or cluster that runs train on.
 
         Raises:
             UserError: There is no such executor, or an option is for another one.

@@ -1,4 +1,4 @@
-"""How a process has ended, in words."""
+"""The end of a worker process, in words."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MAPPED = (
 
 @dataclass(frozen=True)
 class ProcessExit:
-    """How a worker process has ended.
+    """The end of a worker process.
 
     Attributes:
-        code: Its exit status, or minus the number of the signal; ``None`` if nobody knows.
-        out_of_memory: Whether the system has ended a process of this one's control group for want
-            of memory meanwhile.
+        code: Its exit status, or minus the number of the signal; ``None`` if unknown.
+        out_of_memory: Whether the system has meanwhile killed a process of this control group for
+            lack of memory.
     """
 
     code: int | None
@@ -29,7 +29,7 @@ class ProcessExit:
 
     @property
     def kind(self) -> FailureKind:
-        """What that means for the runs that it was carrying out."""
+        """The kind of failure for the runs of the process."""
         known = self.code == -signal.SIGKILL and self.out_of_memory
         return FailureKind.OUT_OF_MEMORY if known else FailureKind.KILLED
 
@@ -39,8 +39,8 @@ class ProcessExit:
         if self.code >= 0:
             return f"its worker process ended itself with exit status {self.code}"
         if self.code != -signal.SIGKILL:
-            told = f"its worker process was ended by signal {-self.code} ({_name(-self.code)})"
-            return f"{told}: {_MAPPED}" if self.code == -signal.SIGBUS else told
+            reason = f"its worker process was ended by signal {-self.code} ({_name(-self.code)})"
+            return f"{reason}: {_MAPPED}" if self.code == -signal.SIGBUS else reason
         advice = "try fewer workers (--workers)"
         if self.out_of_memory:
             return f"its worker process was killed (SIGKILL): out of memory; {advice}"

@@ -1,10 +1,10 @@
-"""Folders through which the jobs of an executor on this machine share files.
+"""Folders in which the jobs of an executor on this machine share files.
 
-What is in them only saves time and memory: where there is none, or no space, every job does for
-itself what it would have taken over.
+The files only save time and memory. Without a folder, or without space, every job loads its data
+and trains its first model itself.
 
-A folder belongs to the process that holds the lock on a file in it. The system releases the lock
-however the process ends, so that the next one sees which folders are abandoned.
+A folder belongs to the process that holds the lock on a file in it. The system always releases the
+lock of an ended process, so the next process can find abandoned folders.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import IO, Self
 from palimpsest.benchmark.errors import UserError
 
 _PREFIX = "palimpsest-scratch-"
-"""No other command's: a folder that is still empty may be removed as abandoned."""
+"""Used only here: an empty folder with this prefix may be removed as abandoned."""
 _LOCK = "owner"
 _ENOUGH = 1 << 30
-"""Bytes that data sets and first models mostly need."""
+"""Bytes that are usually sufficient for data sets and first models."""
 
 
 class WithScratch:
     """An executor with a scratch folder, which is removed when the executor ends.
 
     Args:
-        base: Where to make it; ``None`` for the system's folder of temporary files. What processes
-            that were killed have left there is removed.
-        shared: A folder that others made and remove, in place of one of its own.
+        base: The parent of the folder; ``None`` for the system's folder of temporary files. Folders
+            of killed processes there are removed.
+        shared: An existing folder to use instead, which is not removed.
     """
 
     def __init__(self, base: Path | None = None, shared: Path | None = None) -> None:
@@ -63,12 +63,12 @@ class WithScratch:
 class NodeScratch:
     """The scratch folder of one suite on one node, which all its processes there share.
 
-    It belongs to those that hold the lock on the file in it, together; the system releases a lock
-    however its process ends. Where no folder can be made, every process goes without.
+    It belongs to all processes that hold a shared lock on the file in it. If no folder can be made,
+    processes work without one.
 
     Args:
-        name: Of the suite and the node; the same for all that share the folder.
-        base: Where it is; ``None`` for the system's folder of temporary files.
+        name: Of the suite and the node; equal for all processes that share the folder.
+        base: The parent of the folder; ``None`` for the system's folder of temporary files.
 
     Attributes:
         folder: The folder, or ``None``.
@@ -86,7 +86,7 @@ class NodeScratch:
             self.folder = folder
 
     def leave(self) -> None:
-        """Give the folder up; the last one of its processes removes it."""
+        """Release the folder; the last process removes it."""
         if self.folder is None or self._lock is None:
             return
         with contextlib.suppress(OSError):
@@ -97,7 +97,7 @@ class NodeScratch:
 
 
 def remove_node_scratch(name: str, base: Path | None = None) -> None:
-    """Remove the folder of a ``NodeScratch`` whose processes have ended or are about to."""
+    """Remove the folder of a ``NodeScratch`` whose processes have ended or will end soon."""
     with contextlib.suppress(OSError):
         folder = (base or Path(tempfile.gettempdir())) / f"{_PREFIX}{name}"
         if folder.stat().st_uid == os.getuid():
@@ -105,7 +105,7 @@ def remove_node_scratch(name: str, base: Path | None = None) -> None:
 
 
 def check_scratch(base: Path) -> None:
-    """Refuse a folder that the user named and that cannot be used.
+    """Refuse an unusable folder of the user.
 
     Raises:
         UserError: Says why.
@@ -117,7 +117,7 @@ def check_scratch(base: Path) -> None:
 
 
 def scratch_warning(base: Path | None) -> str | None:
-    """Return a sentence where there is little space for scratch files, else ``None``.
+    """Return a warning if there is little space for scratch files, else ``None``.
 
     Args:
         base: As for ``WithScratch``.
@@ -126,12 +126,12 @@ def scratch_warning(base: Path | None) -> str | None:
         base = base or Path(tempfile.gettempdir())
         free = shutil.disk_usage(base).free
     except OSError as error:
-        return f"no folder for scratch files ({error}): every run reads its data for itself"
+        return f"no folder for scratch files ({error}): every run reads its own data"
     if free >= _ENOUGH:
         return None
     return (
-        f"only {free >> 20} MB are free for scratch files in {base}: runs may have to read "
-        "data and train first models each for itself; --scratch names another folder"
+        f"only {free >> 20} MB are free for scratch files in {base}: each run may have to read "
+        "its own data and train its own first model; --scratch names another folder"
     )
 
 
@@ -153,7 +153,7 @@ def _make(base: Path) -> tuple[Path, IO[bytes]]:
             raise
         if (folder / _LOCK).exists():
             return folder, lock
-        lock.close()  # another process took it for abandoned, before it was locked
+        lock.close()  # another process removed it as abandoned before it was locked
 
 
 def _join(folder: Path) -> IO[bytes]:
@@ -174,7 +174,7 @@ def _join(folder: Path) -> IO[bytes]:
             continue
         if (folder / _LOCK).exists():
             return lock
-        lock.close()  # another process took it for abandoned, before it was locked
+        lock.close()  # another process removed it as abandoned before it was locked
 
 
 def _remove_abandoned(base: Path) -> None:
@@ -191,9 +191,9 @@ def _remove_abandoned(base: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, its lock last: until then it can be seen to be abandoned."""
+    """Remove a folder, its lock last, so that a partly removed folder counts as abandoned."""
     with contextlib.suppress(OSError):
-        # Under another name, nothing appears in it that an orphaned worker is about to write.
+        # Renamed first, so that an orphaned worker cannot write new files into it.
         folder = folder.rename(folder.with_name(f"{folder.name}-"))
         for path in folder.iterdir():
             if path.name != _LOCK:

@@ -1,4 +1,4 @@
-"""Data sets in parts that can be sent to a machine that does not have them."""
+"""Sends data sets in parts to machines that do not have them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Part = list[tuple[str, int, int, bytes]]
 """Pieces of files: path below the root, modification time in ns, where it begins, content."""
 
 _BYTES = 32 << 20
-"""Of a part, about."""
+"""The approximate size of a part."""
 
 
 def has_data(name: str, expected: str, root: Path) -> bool:
-    """Return whether a data set is on this machine, with the same images.
+    """Return whether a data set is on this machine, with the expected fingerprint.
 
     Args:
         name: The data set.
-        expected: Its fingerprint where the suite was planned.
+        expected: The fingerprint on the machine that planned the suite.
         root: The folder that holds the data sets.
     """
     try:
@@ -41,8 +41,7 @@ def parts_of(name: str, root: Path) -> Iterator[Part]:
         root: The folder that holds the data sets.
 
     Raises:
-        UserError: It is given by an absolute path, which means nothing on another machine; or it
-            cannot be read.
+        UserError: It has an absolute path, which other machines do not know, or cannot be read.
     """
     part: Part = []
     size = 0
@@ -66,10 +65,10 @@ def parts_of(name: str, root: Path) -> Iterator[Part]:
 
 
 def write_parts(parts: Iterable[Part], root: Path) -> None:
-    """Write what ``parts_of`` yields.
+    """Write the parts of ``parts_of``.
 
     Raises:
-        OSError: It cannot be written (a full disk).
+        OSError: They cannot be written (a full disk).
     """
     stamps: dict[Path, int] = {}
     for part in parts:

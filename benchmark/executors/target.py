@@ -1,4 +1,4 @@
-"""Where runs train, as the user asked for it."""
+"""The machine or cluster that the user has chosen for runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOCAL, RAY, SLURM = "local", "ray", "slurm"
 _PACKAGES = {RAY: "ray", SLURM: "submitit"}
 
 _SLURM_TASKS = 32
-"""Tasks of an array, unless the user says how many."""
+"""The default number of tasks of an array."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class Target:
         address: str | None = None,
         slurm: Mapping[str, str] | Sequence[str] | None = None,
     ) -> Target:
-        """Return what the user asked for.
+        """Return the target for the user's options.
 
         Args:
-            kind: Of executor.
+            kind: The kind of executor.
             address: Of a Ray cluster.
             slurm: Parameters of ``sbatch``, by name or as ``NAME=VALUE,...``.
 
         Raises:
-            UserError: There is no such executor, or something was given that is for another one.
+            UserError: There is no such executor, or an option is for another one.
         """
         if kind not in (LOCAL, RAY, SLURM):
             raise UserError(f"executor {kind!r}: {nearest(kind, (LOCAL, RAY, SLURM))}")
@@ -71,20 +71,20 @@ class Target:
 
     @property
     def is_local(self) -> bool:
-        """Whether that is this machine."""
+        """Whether the target is this machine."""
         return self.kind == LOCAL
 
     def workers(self, jobs: int) -> int | None:
-        """How many jobs at a time, if the user does not say; ``None`` if the cluster decides."""
+        """Return the default number of parallel jobs; ``None`` if the cluster decides."""
         return min(_SLURM_TASKS, max(1, jobs)) if self.kind == SLURM else None
 
-    def told(self) -> str:
-        """Return it in words, for a cluster."""
+    def description(self) -> str:
+        """Return a cluster in words."""
         return f"the Ray cluster {self.address}" if self.kind == RAY else "Slurm"
 
 
 def _parameters(text: str) -> Iterator[tuple[str, str]]:
-    """Yield what ``--slurm NAME=VALUE,...`` says."""
+    """Yield the parameters of ``--slurm NAME=VALUE,...``."""
     for part in text.split(","):
         name, equals, value = part.partition("=")
         name = name.strip().lstrip("-").replace("-", "_")

@@ -1,1 +1,1 @@
-"""Which runs are left, carrying them out, and how long that takes."""
+"""Plans the missing runs of suites, executes them, and estimates the remaining time."""

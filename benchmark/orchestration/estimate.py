@@ -1,4 +1,4 @@
-"""How long runs will take, from finished runs of the same kind: nothing is trained to find out."""
+"""Estimates how long runs take, from finished runs of the same kind."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ NOT_KNOWN = "not known before the first runs"
 _LENGTHS = ("steps", "epochs")
 
 
-class Kind(NamedTuple):
-    """What runs have in common that take equally long, as text.
+class RunKind(NamedTuple):
+    """The properties on which the time of a run depends.
 
     Attributes:
-        scenario: All settings of the scenario, and the device.
+        scenario: All settings of the scenario, and the device, as JSON.
         strategy: The strategy's kind.
-        settings: The strategy's settings.
-        alike: The scenario without the length of its trainings.
-        unit: What that length is counted in.
+        settings: The strategy's settings, as JSON.
+        alike: ``scenario`` without the length of its trainings.
+        unit: The unit of that length: steps or epochs.
         length: The length.
     """
 
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
     length: int
 
     @classmethod
-    def of(cls, spec: Spec) -> Kind:
+    def of(cls, spec: Spec) -> RunKind:
         """Return the kind of a run."""
         settings = {name: value for name, value in spec.scenario.data.items() if name != "name"}
         rest = {name: value for name, value in settings.items() if name not in _LENGTHS}
@@ -53,11 +53,11 @@ class Kind(NamedTuple):
         )
 
 
-class Guess(NamedTuple):
-    """How long a run takes.
+class DurationGuess(NamedTuple):
+    """An estimate of the time of a run.
 
     Attributes:
-        seconds: Wall-clock time of the whole run, with building and evaluation.
+        seconds: Wall-clock time of the whole run, including building and evaluation.
         direct: Whether runs of this scenario and kind of strategy have finished.
     """
 
@@ -66,74 +66,74 @@ class Guess(NamedTuple):
 
 
 class Durations:
-    """How long runs take, as finished ones tell.
+    """Estimates of the time of runs from finished ones.
 
-    A run takes as long as those of its scenario and strategy; else as those of its scenario with
-    other settings of its strategy; else as those with other strategies, times what its strategy
-    costs beside them in other scenarios. If none of its scenario has finished, those count that
-    differ in steps or epochs alone: what grows with the steps is scaled.
+    The estimate is the mean time of runs with the same scenario and strategy; else of runs with the
+    same scenario and other settings of the strategy; else of runs with other strategies, times the
+    ratio of the strategies' times in other scenarios. If no run of the scenario has finished,
+    scenarios count that differ only in steps or epochs: the time that depends on steps is scaled.
 
     Args:
-        records: Those to begin with; failed ones count for nothing.
+        records: The first finished runs; failed ones are ignored.
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._exact: dict[Kind, list[float]] = {}
+        self._exact: dict[RunKind, list[float]] = {}
         self._scenarios: dict[str, dict[str, list[tuple[float, float]]]] = {}
         self._alike: dict[tuple[str, str], dict[str, int]] = {}
-        self._guesses: dict[Kind, Guess | None] = {}
+        self._guesses: dict[RunKind, DurationGuess | None] = {}
         self._ratios: dict[tuple[str, str], float] = {}
         for record in records:
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Take in a run that has ended."""
+        """Add a finished run."""
         if record.status != "done":
             return
-        kind = Kind.of(record.spec)
+        kind = RunKind.of(record.spec)
         self._exact.setdefault(kind, []).append(record.seconds)
         taken = (record.seconds, _growing_share(record))
         self._scenarios.setdefault(kind.scenario, {}).setdefault(kind.strategy, []).append(taken)
         self._alike.setdefault((kind.alike, kind.unit), {})[kind.scenario] = kind.length
         self._guesses.clear()
 
-    def guess(self, kind: Kind) -> Guess | None:
-        """Return how long a run takes; ``None`` if nothing comparable has finished."""
+    def guess(self, kind: RunKind) -> DurationGuess | None:
+        """Return the estimate for a run; ``None`` if no comparable run has finished."""
         if not self._guesses:
             self._ratios = self._compared()
         if kind not in self._guesses:
             self._guesses[kind] = self._guess(kind)
         return self._guesses[kind]
 
-    def _guess(self, kind: Kind) -> Guess | None:
+    def _guess(self, kind: RunKind) -> DurationGuess | None:
         if kind in self._exact:
-            return Guess(mean(self._exact[kind]), direct=True)
+            return DurationGuess(mean(self._exact[kind]), direct=True)
         scenario, growth = self._nearest(kind)
         here = self._by_strategy(scenario, growth)
         if not here:
             return None
         if kind.strategy in here:
-            return Guess(here[kind.strategy], direct=scenario == kind.scenario)
+            return DurationGuess(here[kind.strategy], direct=scenario == kind.scenario)
         pairs = [(seconds, (kind.strategy, other)) for other, seconds in here.items()]
-        beside = [seconds * self._ratios[pair] for seconds, pair in pairs if pair in self._ratios]
-        return Guess(mean(beside or here.values()), direct=False)
+        scaled = [seconds * self._ratios[pair] for seconds, pair in pairs if pair in self._ratios]
+        return DurationGuess(mean(scaled or here.values()), direct=False)
 
-    def _nearest(self, kind: Kind) -> tuple[str, float]:
-        """Return the known scenario that is nearest in length, and how often this one is longer."""
+    def _nearest(self, kind: RunKind) -> tuple[str, float]:
+        """Return the known scenario with the nearest length, and the ratio of the lengths."""
         lengths = self._alike.get((kind.alike, kind.unit), {})
         growth = {scenario: kind.length / length for scenario, length in lengths.items()}
         nearest = min(growth, key=lambda scenario: abs(math.log(growth[scenario])), default="")
         return nearest, growth.get(nearest, 1.0)
 
     def _by_strategy(self, scenario: str, growth: float = 1.0) -> Mapping[str, float]:
-        """Return what each kind of strategy takes in a scenario that is so much longer."""
+        """Return the time of each kind of strategy in a scenario, scaled to a longer one."""
         return {
             strategy: mean(seconds * (1 + share * (growth - 1)) for seconds, share in runs)
             for strategy, runs in self._scenarios.get(scenario, {}).items()
         }
 
     def _compared(self) -> dict[tuple[str, str], float]:
-        """Return how much longer one kind of strategy takes than another, over scenarios."""
+        """Return the mean ratio of the times of two kinds of strategies over scenarios."""
         found: dict[tuple[str, str], list[float]] = {}
         for own in map(self._by_strategy, self._scenarios):
             for one, other in permutations(own, 2):
@@ -143,7 +143,7 @@ class Durations:
 
 
 def _growing_share(record: Record) -> float:
-    """Return the share of a run's time that grows with its steps: training, and its curves."""
+    """Return the share of a run's time that is proportional to its steps: training and curves."""
     cost = record.cost
     training = sum(filter(None, cost.get("training_seconds", ())))
     evaluation = cost.get("evaluation_seconds") or 0.0
@@ -154,15 +154,15 @@ def _growing_share(record: Record) -> float:
 
 
 def estimate(todo: Sequence[Run], known: Iterable[Record], workers: int) -> str:
-    """Return the time in words: ``about 5 min``.
+    """Return the estimated time of runs in words: ``about 5 min``.
 
     Args:
-        todo: The runs to do.
-        known: Finished runs to estimate from.
-        workers: How many run at once.
+        todo: The missing runs.
+        known: Finished runs.
+        workers: The number of parallel runs.
     """
     durations = Durations(known)
-    counts = Counter(Kind.of(run.spec) for run in todo)
+    counts = Counter(RunKind.of(run.spec) for run in todo)
     guesses = {kind: guess for kind in counts if (guess := durations.guess(kind)) is not None}
     if not guesses:
         return NOT_KNOWN
@@ -170,7 +170,7 @@ def estimate(todo: Sequence[Run], known: Iterable[Record], workers: int) -> str:
     longest = max(guess.seconds for guess in guesses.values())
     seconds = max(total / max(1, workers), longest)
     rough = "about" if all(guess.direct for guess in guesses.values()) else "very roughly"
-    told = f"{max(1, round(seconds))} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    duration = f"{max(1, round(seconds))} s" if seconds < 60 else f"{seconds / 60:.0f} min"
     unknown = len(todo) - sum(counts[kind] for kind in guesses)
     more = f" for {len(todo) - unknown} of them; of the others {NOT_KNOWN}" if unknown else ""
-    return f"{rough} {told}{more}"
+    return f"{rough} {duration}{more}"

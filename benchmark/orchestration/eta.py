@@ -1,4 +1,4 @@
-"""How long the runs that are left will take: the one estimate that every display shows."""
+"""The estimate of the remaining time, for all displays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean as mean
 
-from palimpsest.benchmark.orchestration.estimate import Durations, Kind
+from palimpsest.benchmark.orchestration.estimate import Durations, RunKind
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.suite import Run
@@ -16,7 +16,7 @@ from palimpsest.benchmark.suites.suite import Run
 
 @dataclass
 class _ActiveJob:
-    """A job under way: when it began, and when its first steps were seen."""
+    """An active job: when it began, and when its first progress was reported."""
 
     job: Job
     began: float
@@ -30,7 +30,7 @@ class _ActiveJob:
         self.fraction = fraction
 
     def whole(self, now: float) -> float | None:
-        """What it will take altogether, by its steps so far; ``None`` if they are too few."""
+        """Return the job's total time, estimated from its steps; ``None`` if they are too few."""
         if self.fraction <= self.first:
             return None
         pace = (now - self.seen) / (self.fraction - self.first)
@@ -38,15 +38,14 @@ class _ActiveJob:
 
 
 class Eta:
-    """An estimate from the suite's own runs: finished ones, and the steps of those under way.
+    """An estimate from finished runs and from the progress of active ones.
 
-    What is left to do is counted in seconds of whole runs, by scenario and strategy, and divided by
-    how many seconds of runs have been done in a second so far: by the workers, and by other
-    processes that share the runs. There is no estimate as long as a scenario is left of
-    which nothing is known.
+    The missing runs are counted in seconds, by scenario and strategy. The sum is divided by the
+    number of parallel runs so far, including those of other processes. There is no estimate until
+    something is known about each scenario.
 
     Args:
-        todo: The runs to do.
+        todo: The missing runs.
         known: Finished runs of the same suites.
         clock: Returns seconds; for tests.
     """
@@ -59,7 +58,7 @@ class Eta:
     ) -> None:
         self._durations = Durations(known)
         self._clock = clock
-        self._kinds = {run.key: Kind.of(run.spec) for run in todo}
+        self._kinds = {run.key: RunKind.of(run.spec) for run in todo}
         self._waiting = set(self._kinds)
         self._counts = Counter(self._kinds.values())
         self._active: dict[str, _ActiveJob] = {}
@@ -68,16 +67,16 @@ class Eta:
         self._ours: set[str] = set()
 
     def progressed(self, job: Job, fraction: float) -> None:
-        """Note how far a job is."""
+        """Note the progress of a job."""
         now = self._clock()
         self._began = now if self._began is None else self._began
         name = job[0].key
         before = self._active.get(name)
         if before is None or before.job != job or fraction < before.fraction:
             for run in before.job if before else ():  # it begins again, perhaps run by run
-                self._waits(run.key)
+                self._add_waiting(run.key)
             for run in job:
-                self._waits_no_more(run.key)
+                self._remove_waiting(run.key)
                 self._ours.add(run.key)
             self._active[name] = _ActiveJob(job, now)
         self._active[name].progressed(fraction, now)
@@ -85,29 +84,29 @@ class Eta:
     def ended(self, record: Record) -> None:
         """Note that a run has ended, here or in another process."""
         key, now = record.key, self._clock()
-        self._waits_no_more(key)
+        self._remove_waiting(key)
         job = self._active.pop(key, None)
         if job is not None:
             self._busy += now - job.began
-        elif self._began is None:  # it went on before this process did anything
+        elif self._began is None:  # it began before this process did anything
             self._began = now
         elif key not in self._ours:
             self._busy += record.seconds
         self._durations.add(record)
 
-    def _waits(self, key: str) -> None:
+    def _add_waiting(self, key: str) -> None:
         if key not in self._waiting:
             self._waiting.add(key)
             self._counts[self._kinds[key]] += 1
 
-    def _waits_no_more(self, key: str) -> None:
+    def _remove_waiting(self, key: str) -> None:
         if key in self._waiting:
             self._waiting.remove(key)
             self._counts[self._kinds[key]] -= 1
 
     @property
     def seconds(self) -> float | None:
-        """The estimate; ``None`` as long as there is nothing to estimate from."""
+        """The estimate in seconds; ``None`` if there is none yet."""
         if not self._waiting and not self._active:
             return 0.0
         now = self._clock()
@@ -128,11 +127,11 @@ class Eta:
         longest = max(min(share, 1) * seconds for share, seconds in known)
         return max(sum(share * seconds for share, seconds in known) / at_once, longest)
 
-    def _kind(self, each: _ActiveJob) -> Kind:
+    def _kind(self, each: _ActiveJob) -> RunKind:
         return self._kinds[each.job[0].key]
 
     def _by_steps(self, now: float) -> Mapping[tuple[str, str], float]:
-        """What a run under way takes altogether, by its steps: by scenario and strategy."""
+        """Return the total time of active runs by scenario and strategy, from their steps."""
         found: dict[tuple[str, str], list[float]] = {}
         for each in self._active.values():
             whole, kind = each.whole(now), self._kind(each)
@@ -140,8 +139,8 @@ class Eta:
                 found.setdefault((kind.scenario, kind.strategy), []).append(whole / len(each.job))
         return {key: mean(own) for key, own in found.items()}
 
-    def _whole(self, kind: Kind, by_steps: Mapping[tuple[str, str], float]) -> float | None:
-        """What a run of a kind takes; ``None`` if nothing is known of its scenario."""
+    def _whole(self, kind: RunKind, by_steps: Mapping[tuple[str, str], float]) -> float | None:
+        """Return the time of a run; ``None`` if nothing is known about its scenario."""
         guess = self._durations.guess(kind)
         if guess is not None and guess.direct:
             return guess.seconds

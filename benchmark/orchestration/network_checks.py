@@ -1,4 +1,4 @@
-"""Whether strategies can act on the network of a scenario: seen once, before anything trains."""
+"""Checks before any training whether strategies can act on the network of a scenario."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _SAMPLES = 3
 def check_networks(
     suite: Suite, name: str, scenario: Scenario, strategies: Collection[str]
 ) -> None:
-    """Refuse strategies that would learn only in training that they cannot act on a network.
+    """Refuse strategies that cannot act on the network of a scenario.
 
     Args:
         suite: The suite.
         name: Of one of its scenarios.
         scenario: As it was built.
-        strategies: The names of those that are to train in it.
+        strategies: The names of its strategies.
 
     Raises:
         UserError: With the line of the strategy.

@@ -1,7 +1,4 @@
-"""What there is to do for suites: the runs that a store does not have yet.
-
-Everything is checked here before anything trains.
-"""
+"""Plans the runs of suites that a store does not have yet, with all checks before training."""
 
 from __future__ import annotations
 
@@ -32,19 +29,19 @@ from palimpsest.strategies.base.catalogue import STRATEGIES
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of suites, and what is needed to do the missing ones.
+    """The runs of suites, and everything that is needed for the missing ones.
 
     Attributes:
-        runs: All runs that the suites ask for, each once.
-        todo: Those of them that the store does not have, or has as failed.
-        unsaved: Runs that the store did not take before; they are taken in first.
-        options: How they are run.
+        runs: All runs of the suites, each once.
+        todo: The runs that are missing in the store, or failed there.
+        unsaved: Runs in files next to the store; they are moved into the store first.
+        options: The options of the runs.
         root: The folder that holds the data sets.
-        workers: How many jobs run at a time; ``None`` if a cluster decides.
-        suites: What the suites say about themselves.
-        remarks: What to know about the data before training: images that are there twice.
-        why_workers: Why it is that number of workers; empty if it was asked for.
-        resources: What a run of each suite needs on a cluster, by the suite's name.
+        workers: The number of parallel jobs; ``None`` if a cluster decides.
+        suites: The notes of the suites.
+        remarks: Remarks about the data, such as duplicate images.
+        why_workers: The reason for the number of workers; empty if the user has set it.
+        resources: The resources of a run on a cluster, by the suite's name.
     """
 
     runs: tuple[Run, ...]
@@ -60,12 +57,12 @@ class Plan:
 
 
 def make_plan(suites: Sequence[Suite], options: RunOptions, *, fetch: bool = True) -> Plan:
-    """Check what suites need, and compare them with what a store has. Nothing is written there.
+    """Check suites, and find the runs that a store does not have. The store is not written.
 
     Args:
-        suites: A run that several ask for belongs to the first of them.
-        options: How they are run.
-        fetch: Download missing data sets where possible; fail if one is not available.
+        suites: A run of several suites belongs to the first of them.
+        options: The options of the runs.
+        fetch: Download missing data sets if possible; fail if one is not available.
 
     Raises:
         UserError: Anything the user has to fix.
@@ -85,7 +82,9 @@ def make_plan(suites: Sequence[Suite], options: RunOptions, *, fetch: bool = Tru
             suite.require_data(root)
         suite.check_data(root)
     asked = [
-        run for suite in suites for run in suite.runs(options.device, root, partial(_look, suite))
+        run
+        for suite in suites
+        for run in suite.runs(options.device, root, partial(_check_scenario, suite))
     ]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
@@ -97,7 +96,7 @@ def make_plan(suites: Sequence[Suite], options: RunOptions, *, fetch: bool = Tru
     notes = tuple(suite.note for suite in suites)
     remarks = _inspect(suites, root) if todo else ()
     for suite in suites:
-        _try_out(suite, [run for run in todo if run.suite == suite.name], root)
+        _check_built(suite, [run for run in todo if run.suite == suite.name], root)
     return Plan(
         tuple(runs), tuple(todo), unsaved, options, root, workers, notes, remarks, why,
         {suite.name: suite.resources for suite in suites},
@@ -110,7 +109,7 @@ def _check_options(options: RunOptions) -> None:
     if workers is not None:
         _check_number("workers", workers)
         if workers == 0 and not target.is_local:
-            raise UserError(f"workers: 0 is this process; {target.told()} needs 1 or more")
+            raise UserError(f"workers: 0 is this process; {target.description()} needs 1 or more")
     _check_number("retries", options.retries)
     if options.checkpoint_every is not None:
         _check_number("checkpoint-every", options.checkpoint_every, 1)
@@ -121,22 +120,22 @@ def _check_options(options: RunOptions) -> None:
 
 
 def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
-    """Read the data once that have not been found to be right; return what a user should know.
+    """Read data that have not been inspected yet; return remarks for the user.
 
     Raises:
-        UserError: Nothing can train on them.
+        UserError: The data are not usable.
     """
-    told: dict[str, str | None] = {}
+    remarks: dict[str, str | None] = {}
     for suite in suites:
         for name in suite.data_sets():
-            if name not in told:
+            if name not in remarks:
                 with suite.about_data(name):
-                    told[name] = inspected(name, root)
-    return tuple(filter(None, told.values()))
+                    remarks[name] = inspected(name, root)
+    return tuple(filter(None, remarks.values()))
 
 
 def _check_networks(suite: Suite) -> None:
-    """Refuse networks that do not exist or do not take their arguments, before data are read."""
+    """Refuse unknown networks and wrong arguments of networks, before data are read."""
     for name, scenario in suite.scenarios.items():
         if not scenario.network.is_plain:
             with warnings.catch_warnings():
@@ -150,17 +149,15 @@ def _check_networks(suite: Suite) -> None:
                     raise suite.source.error(place, str(error)) from error
 
 
-def _try_out(suite: Suite, todo: Sequence[Run], root: Path) -> None:
-    """Build scenarios once and look at what could not be told from their settings.
+def _check_built(suite: Suite, todo: Sequence[Run], root: Path) -> None:
+    """Build scenarios once, if settings alone cannot show whether runs can train.
 
-    That is the length of a schedule that begins after a warm-up, and whether images can be
-    augmented. Those of the user's own have been built for their keys.
-
-    Scenarios with another network than ``mlp`` and ``cnn``, too: whether it takes the images, and
-    whether the strategies can act on it, shows only then.
+    These are scenarios with a schedule after a warm-up, with augmentation, with another network
+    than ``mlp`` and ``cnn``, or with strategies that may not fit the network. Scenarios of the
+    user's own were already built for their keys.
 
     Raises:
-        UserError: No run could train on them.
+        UserError: No run can train on a scenario.
     """
     asked: dict[str, dict[str, None]] = {}
     for run in todo:
@@ -174,7 +171,7 @@ def _try_out(suite: Suite, todo: Sequence[Run], root: Path) -> None:
             if not (
                 scenario.needs_a_look
                 or not scenario.network.is_plain
-                or any(_needs_a_look(suite.strategies[label]) for label in strategies)
+                or any(_needs_check(suite.strategies[label]) for label in strategies)
             ):
                 continue
             from palimpsest.benchmark.scenarios.checking import check_training
@@ -184,12 +181,12 @@ def _try_out(suite: Suite, todo: Sequence[Run], root: Path) -> None:
                 check_training(scenario, built)
             except UserError as error:
                 raise suite.source.error(("scenarios", name), str(error)) from error
-            except (Exception, SystemExit):  # a bug of the plugin, for the run to record
+            except (Exception, SystemExit):  # a bug of a plugin, which the run records
                 continue
-            _look(suite, name, built, strategies)
+            _check_scenario(suite, name, built, strategies)
 
 
-def _look(
+def _check_scenario(
     suite: Suite, name: str, scenario: Any, strategies: Collection[str] | None = None
 ) -> None:
     """Refuse strategies, of all by default, that cannot act on the network of a scenario."""
@@ -198,8 +195,8 @@ def _look(
     check_networks(suite, name, scenario, suite.strategies if strategies is None else strategies)
 
 
-def _needs_a_look(strategy: Strategy) -> bool:
-    """Whether a strategy may be unable to act on a network that ships."""
+def _needs_check(strategy: Strategy) -> bool:
+    """Whether a strategy may be unable to act on a built-in network."""
     own = digest_of("strategy", strategy.kind) is not None
     return strategy.facts.needs.check or (
         own and hasattr(STRATEGIES[strategy.kind], "check_network")
@@ -207,7 +204,7 @@ def _needs_a_look(strategy: Strategy) -> bool:
 
 
 def check_device(device: str, target: Target | None = None) -> None:
-    """Refuse a device that torch cannot find, or on a cluster: one that a run cannot name.
+    """Refuse a device that torch cannot find, or one with a number on a cluster.
 
     Raises:
         UserError: Says what was expected.
@@ -217,7 +214,9 @@ def check_device(device: str, target: Target | None = None) -> None:
         raise UserError(f"device {device}: expected cpu, cuda or cuda:NUMBER")
     elsewhere = target is not None and not target.is_local
     if index and target is not None and elsewhere:
-        raise UserError(f"device {device}: on {target.told()} each run sees its own GPUs; say cuda")
+        raise UserError(
+            f"device {device}: on {target.description()} each run sees its own GPUs; say cuda"
+        )
     if kind == "cpu" or elsewhere:
         return
     import torch
@@ -227,7 +226,7 @@ def check_device(device: str, target: Target | None = None) -> None:
 
 
 def _check_precision(suite: Suite, device: str) -> None:
-    """Refuse bfloat16 on a GPU that does not have it."""
+    """Refuse bfloat16 on a GPU that does not support it."""
     for name, scenario in suite.scenarios.items():
         if scenario.precision == "bfloat16" and device.startswith("cuda"):
             import torch
@@ -254,7 +253,7 @@ def _check_timeout(seconds: object, workers: int | None) -> None:
 
 
 def _finished(store: Path) -> dict[str, str]:
-    """The status of the runs of a store, by key; the store need not exist yet."""
+    """Return the status of the runs of a store, by key; the store need not exist yet."""
     if not store.parent.is_dir():
         raise UserError(f"{store}: the folder {store.parent} does not exist; create it first")
     if is_archive(store):
@@ -269,7 +268,7 @@ def _finished(store: Path) -> dict[str, str]:
 
 
 def _footprint(options: RunOptions, todo: Sequence[Run]) -> int | None:
-    """The memory that a run of these scenarios has needed at most, if the store knows."""
+    """Return the peak memory of finished runs of these scenarios; ``None`` if not known."""
     if not options.store.exists() or options.device != "cpu":
         return None
     with Store(options.store) as opened:

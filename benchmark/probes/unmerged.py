@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from palimpsest.benchmark.probes.base.probe import Probe
-from palimpsest.benchmark.training.evaluation import LOADER, evaluate, left_out
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate, without_plugin
 from palimpsest.strategies.merging.merging import Merging
 
 
@@ -27,7 +27,7 @@ class Unmerged(Probe):
         """Evaluate the model both ways."""
         model = strategy.experience.current_experience
         test = [self.subject.scenario.test[model]]
-        with left_out(strategy, self.subject.plugin):
+        with without_plugin(strategy, self.subject.plugin):
             (unmerged,) = evaluate(strategy, test, **LOADER)
         (merged,) = evaluate(strategy, test, **LOADER)
         self.rows.append({"model": model, "unmerged": unmerged, "merged": merged})

@@ -1,4 +1,4 @@
-"""Avalanche's own strategies, by name and with their arguments, as it ships them."""
+"""Avalanche's own strategies, by name and with their arguments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OURS = {
     "eval_every",
     "peval_mode",
 }
-"""Constructor arguments that the scenario decides."""
+"""The constructor arguments that the scenario sets."""
 
 
 def find(kind: str) -> type[Any]:
@@ -56,7 +56,7 @@ def find(kind: str) -> type[Any]:
 
 
 def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that the class does not have, and missing ones.
+    """Refuse missing and unknown arguments of a class.
 
     Args:
         kind: ``avalanche:`` and the class's name.
@@ -64,7 +64,7 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
 
     Raises:
         SettingError: Names the argument and the nearest valid one.
-        UserError: Names what is missing, or there is no such class, or it cannot train a bank.
+        UserError: An argument is missing, there is no such class, or it cannot train a bank.
     """
     if reason := CANNOT.get(kind.removeprefix(AVALANCHE)):
         raise UserError(f"{kind} {reason}")
@@ -77,7 +77,7 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _try_out(kind: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments with which the class cannot be made, such as an unknown mode."""
+    """Refuse arguments that the class's constructor refuses, such as an unknown mode."""
     if any("layer" in name for name in arguments):  # of the scenario's own network
         return
     bank = ModelBank({"hidden": nn.Linear(4, 4), "head": nn.Linear(4, 2)}, [["hidden", "head"]], 2)
@@ -113,14 +113,13 @@ def make(
 
     Args:
         template: The class, Avalanche's or one derived from it.
-        arguments: Those of its constructor that the scenario does not decide.
+        arguments: The arguments of its constructor that the scenario does not set.
         model: The bank.
-        optimizer: Over all its parameters.
+        optimizer: Over all parameters of the bank.
         batch_size: Samples of a training batch.
-        most_epochs: At least what every model needs; a ``StepLimit`` among the plugins stops
-            training earlier.
-        device: Where model and data are.
-        plugins: Whatever watches the training.
+        most_epochs: Enough for every model; a ``StepLimit`` among the plugins stops the training.
+        device: Of the model and the data.
+        plugins: The other plugins.
         loss: The training loss; cross-entropy by default.
     """
     return template(
@@ -138,7 +137,7 @@ def make(
 
 
 def _parameters(found: type[Any]) -> dict[str, inspect.Parameter]:
-    """Return the named arguments of a class, with those that it passes on to its base."""
+    """Return the named arguments of a class, including those that it passes to its base."""
     # Avalanche wraps every constructor; the class's own signature is underneath.
     parameters = inspect.signature(inspect.unwrap(found.__init__)).parameters
     named = {n: p for n, p in parameters.items() if p.kind not in {p.VAR_KEYWORD, p.VAR_POSITIONAL}}

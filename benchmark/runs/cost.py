@@ -1,4 +1,4 @@
-"""What a run costs: time of each model, memory of the strategy's state, what it holds for good.
+"""The costs of a run: time of each model, memory of the strategy's state, used capacity.
 
 Nothing here runs during a training step.
 """
@@ -22,7 +22,7 @@ from palimpsest.benchmark.training.evaluation import AccuracyMeter, now
 from palimpsest.strategies.base.hooks import Capacity
 
 _ROUNDING = 1e-6
-"""By how much a share that a strategy tells may be above 1, since it adds up fractions."""
+"""How far a strategy's free share may be above 1, since it is a sum of fractions."""
 
 
 class Costs:
@@ -32,11 +32,11 @@ class Costs:
     model that is trained several times are summed.
 
     Args:
-        scenario: Its bank as it was built; what a strategy adds to it counts as its state.
-        at_once: Whether all are trained at once; that training is then the last model's.
+        scenario: With the bank as it was built. Later additions count as the strategy's state.
+        at_once: Whether all models are trained at once; that training counts for the last model.
         meter: Times the evaluations.
-        plugin: The strategy under test, or ``None`` for a class of Avalanche's.
-        building: Seconds that loading the data and building the models took.
+        plugin: The strategy under test, or ``None`` for an Avalanche class.
+        building: The seconds for loading the data and building the models.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Costs:
         self._left_out = 0.0
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Reset the clock, and note what earlier trainings of the model took."""
+        """Reset the clock, and keep the costs of earlier trainings of the model."""
         self._first_step = self._last_step = None
         model = self._model(strategy)
         sums = (self._training[model], self._steps[model], self._consolidation[model])
@@ -76,7 +76,7 @@ class Costs:
             self._first_step = self.reading(strategy)
 
     def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note the time: this may have been the last epoch."""
+        """Note the time, since this may be the last epoch."""
         if self._first_step is not None:
             model = self._model(strategy)
             self._last_step = self.reading(strategy)
@@ -84,7 +84,7 @@ class Costs:
             self._steps[model] = self._earlier[1] + strategy.step_clock.step
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note what came after the last step, and what later models can still change."""
+        """Note the time after the last step, and the share that later models can still change."""
         if self._last_step is not None:
             after = self.reading(strategy) - self._last_step
             self._consolidation[self._model(strategy)] = self._earlier[2] + after
@@ -93,26 +93,25 @@ class Costs:
             self._free[self._model(strategy)] = self._free_now(strategy.model, self._plugin)
 
     def result(self, model: nn.Module, runs: int = 1) -> dict[str, Any]:
-        """Return what the store keeps as ``cost``.
+        """Return the ``cost`` of a record.
+
+        Seconds on a CPU are CPU time of the process over all its cores; elsewhere they are
+        wall-clock time.
 
         Args:
             model: The bank.
-            runs: How many share the training, and so what it took to build and to evaluate.
+            runs: The number of runs that share the training, and so its building and evaluations.
 
         Returns:
-            ``training_seconds``, ``steps`` and ``consolidation_seconds`` (what comes after the
-            last step, such as estimating importances), one per model: ``None`` for a model that
-            was taken over from another run, and for all but the last where all are trained at
-            once. ``evaluation_seconds``: of all evaluations, curves among them.
-            ``building_seconds``: until the first of them began. ``state_bytes``: of the tensors
-            that the strategy holds at the end, or ``None`` for a class of Avalanche's, which may
-            keep its state in many places.
-            ``shared_parameters``: how many numbers several models use, 0 in a search.
-            ``capacity``, of a strategy that tells it (see ``hooks.Capacity``): of each
-            tensor of those, by its name in the bank, ``parameters`` (how many), and the share that
-            is ``free`` after each model. On a CPU, seconds are CPU time of the process over all its
-            cores, so that waiting for other programs does not count; elsewhere they are wall-clock
-            time.
+            One per model: ``training_seconds``, ``steps`` and ``consolidation_seconds`` (after the
+            last step, for importances). They are ``None`` for a reused first model and, if all
+            models are trained at once, for all but the last. ``evaluation_seconds``: of all
+            evaluations and curves. ``building_seconds``: before the first evaluation.
+            ``state_bytes``: of the tensors that the strategy holds at the end; ``None`` for an
+            Avalanche class. ``shared_parameters``: the count of numbers that several models use; 0
+            in a search. ``capacity``, if the strategy is a ``hooks.Capacity``: for each shared
+            tensor, by its name in the bank, the count of its ``parameters`` and the share that is
+            ``free`` after each model.
         """
         own = None if self._plugin is None else state_bytes(self._plugin, model, self._built)
         found = {
@@ -137,11 +136,11 @@ class Costs:
         }
 
     def _free_now(self, model: nn.Module, plugin: Capacity) -> dict[str, float]:
-        """Return the free share of every shared parameter, by its name as it was built."""
-        told = plugin.free(model)
+        """Return the free share of every shared parameter, by its first name."""
+        free = plugin.free(model)
         now = {id(parameter): name for name, parameter in model.named_parameters()}
         shares = {
-            name: float(told.get(now.get(id(parameter), name), 1.0)) if parameter.numel() else 1.0
+            name: float(free.get(now.get(id(parameter), name), 1.0)) if parameter.numel() else 1.0
             for name, parameter in self._shared.items()
         }
         for name, share in shares.items():
@@ -155,11 +154,11 @@ class Costs:
         return shares
 
     def reading(self, strategy: Any) -> float:
-        """Return what the clock shows, in seconds."""
+        """Return the time on the clock, in seconds."""
         return now(strategy.device) - self._meter.seconds - self._left_out
 
     def set_reading(self, strategy: Any, seconds: float) -> None:
-        """Set the clock to an earlier reading: what has passed since then does not count."""
+        """Set the clock to an earlier reading: the time since then does not count."""
         self._left_out += self.reading(strategy) - seconds
 
     def _model(self, strategy: Any) -> int:
@@ -171,10 +170,7 @@ class Costs:
 def shared_parameters(scenario: Scenario) -> dict[str, nn.Parameter]:
     """Return the parameters that several experiences train, by name.
 
-    None in an architecture search, whose models are other architectures in each epoch.
-
-    Args:
-        scenario: Its bank and experiences.
+    An architecture search has none: its models are other architectures in each epoch.
     """
     if scenario.search is not None:
         return {}
@@ -184,13 +180,10 @@ def shared_parameters(scenario: Scenario) -> dict[str, nn.Parameter]:
 
 
 def shared_statistics(scenario: Scenario) -> dict[str, int]:
-    """Return how many normalisation layers have running statistics that several trainings change.
-
-    Args:
-        scenario: Its bank and experiences.
+    """Count the normalisation layers whose running statistics several trainings change.
 
     Returns:
-        ``{"shared_statistics": count}``, or nothing where there are none.
+        ``{"shared_statistics": count}``, or an empty dict if there are none.
     """
     seen = Counter(
         layer
@@ -204,15 +197,14 @@ def shared_statistics(scenario: Scenario) -> dict[str, int]:
 def state_bytes(plugin: Any, model: nn.Module, built: Mapping[str, Tensor] | None = None) -> int:
     """Return the bytes of all tensors that a strategy's plugin holds, or has added to the model.
 
-    This counts what its attributes hold, also inside containers, dataclasses, modules and
-    optimizers, each storage once and in full. Parameters, gradients and buffers of the model are
-    not counted.
+    Its attributes count with their containers, dataclasses, modules and optimizers, each storage
+    once and in full. Parameters, gradients and buffers of the model do not count.
 
     Args:
         plugin: The strategy.
-        model: The model that it trains.
-        built: Parameters and buffers of the model before the strategy adapted it, by name; where
-            not given, all of them are the model's own.
+        model: The trained model.
+        built: Parameters and buffers of the model before the strategy adapted it, by name;
+            ``None``: all are the model's own.
     """
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     present = dict((*model.named_parameters(), *model.named_buffers()))
@@ -243,11 +235,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Reset the peak, since a worker process does many runs.
-
-    Args:
-        device: As torch spells it.
-    """
+    """Reset the peak of a device, since a worker process executes many runs."""
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats(device)
     with contextlib.suppress(OSError):  # Linux only: 5 resets the peak resident set
@@ -257,10 +245,7 @@ def reset_peak_memory(device: str) -> None:
 def peak_memory(device: str) -> int:
     """Return the peak memory since ``reset_peak_memory``, in bytes.
 
-    On a CPU it is the resident set of the process, on a device what torch has allocated there.
-
-    Args:
-        device: As torch spells it.
+    On a CPU it is the resident set of the process, on a GPU the memory that torch has allocated.
     """
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device)

@@ -1,4 +1,4 @@
-"""Why a run failed, as a store keeps it. Importing this needs no torch."""
+"""The reasons for failed runs, as stored. Importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from palimpsest.strategies.base.diverged import DivergedError
 
 
 class FailureKind(StrEnum):
-    """What kind of failure it was."""
+    """The kind of a failure."""
 
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out of memory"
@@ -27,10 +27,10 @@ class FailureKind(StrEnum):
 
 
 _MOST_CHARACTERS = 20_000
-"""Of a message or a traceback; a longer one is cut in the middle."""
+"""The limit for a message or a traceback; a longer one is cut in the middle."""
 
 _NO_MEMORY = ("MemoryError", "OutOfMemoryError")
-"""By name, so that torch need not be imported for its own."""
+"""Names of exceptions, so that torch need not be imported."""
 
 _NO_MEMORY_MESSAGES = (
     "out of memory",
@@ -38,7 +38,7 @@ _NO_MEMORY_MESSAGES = (
     "not enough memory",
     "failed to map segment",
 )
-"""Parts of the messages of a plain ``RuntimeError`` of torch, and of the system's loader."""
+"""Parts of messages of torch's ``RuntimeError`` and of the system's loader."""
 
 
 _LIBRARIES = [Path(get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -46,7 +46,7 @@ _TRAINERS = [
     *(Path(palimpsest.__path__[0]) / room for room in ("benchmark", "strategies")),
     *(place / "avalanche" for place in _LIBRARIES),
 ]
-"""The packages whose code trains models, where a line says more than one of torch."""
+"""The packages whose code trains models. Their lines say more than those of torch."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Failure:
     """Why a run failed.
 
     Attributes:
-        kind: For telling failures apart.
+        kind: Of the failure.
         message: The exception's type and message.
-        traceback: Where it happened, as Python prints it, without the folders of this machine.
-            Empty if the run's process was killed.
+        traceback: Python's traceback without the folders of this machine; empty if the run's
+            process was killed.
     """
 
     kind: FailureKind
@@ -66,16 +66,16 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """Return what a store keeps of an exception."""
+        """Return the failure for an exception."""
         message = _shortened(f"{type(error).__name__}: {_said(error)}")
         return cls(_kind(error, message), message, _traceback(error))
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> Self:
-        """Return a failure as ``to_json`` has written it.
+        """Return the failure that ``to_json`` has written.
 
         Raises:
-            ValueError: It has another shape.
+            ValueError: The data have another shape.
         """
         values = [data.get(name) for name in ("kind", "message", "traceback")]
         if not all(isinstance(value, str) for value in values):
@@ -84,12 +84,12 @@ class Failure:
         return cls(FailureKind(kind), text, traceback)
 
     def to_json(self) -> dict[str, str]:
-        """Return it as a store keeps it."""
+        """Return the failure as JSON."""
         return {"kind": str(self.kind), "message": self.message, "traceback": self.traceback}
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an import, or a start, has failed for want of memory."""
+    """Whether an import, or the start of a process, has failed for lack of memory."""
     return (
         isinstance(error, MemoryError)
         or getattr(error, "errno", None) == errno.ENOMEM
@@ -101,18 +101,18 @@ NO_MEMORY = (
     "there is not enough memory to import torch and to work; allow more (ulimit -v), or end other "
     "programs"
 )
-"""What to do then."""
+"""The message for such a failure."""
 
 
 def raised_at(error: BaseException, own: Path | None) -> str:
-    """Return the line that an exception is to be looked for at: ``package/module.py, line 7``.
+    """Return the line that probably causes an exception: ``package/module.py, line 7``.
 
-    It is the deepest one of the user's files; else of Palimpsest or Avalanche, and else where it
-    was raised: what libraries raise is seldom their fault.
+    It is the deepest line in the user's files; else in Palimpsest or Avalanche; else the line that
+    raised it. Exceptions raised in libraries are seldom their fault.
 
     Args:
         error: The exception.
-        own: A file that counts as the user's wherever it lies.
+        own: A file that counts as the user's, wherever it is.
     """
     frames = extract_tb(error.__traceback__)
     _, _, frame = max((_nearness(Path(f.filename), own), i, f) for i, f in enumerate(frames))
@@ -120,7 +120,7 @@ def raised_at(error: BaseException, own: Path | None) -> str:
 
 
 def _nearness(file: Path, own: Path | None) -> int:
-    """Return 2 for a file of the user's, 1 for one that trains models, 0 for another library."""
+    """Return 2 for a user's file, 1 for a file that trains models, 0 for another library."""
     if file == own:
         return 2
     if any(file.is_relative_to(package) for package in _TRAINERS):
@@ -151,7 +151,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
-    """Its message; what a plugin raises may fail even when it is asked for it."""
+    """Return the message of an exception; a plugin's exception may even fail at that."""
     try:
         return str(error)
     except Exception as other:
@@ -159,7 +159,7 @@ def _said(error: BaseException) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Cut a text in the middle, and escape what is no Unicode, as of names of files may be."""
+    """Cut a text in the middle, and escape surrogates, which file names may contain."""
     if len(text) > _MOST_CHARACTERS:
         half = _MOST_CHARACTERS // 2
         text = f"{text[:half]}\n[...]\n{text[-half:]}"
@@ -178,7 +178,7 @@ def _chain(found: TracebackException, seen: set[int]) -> Iterator[TracebackExcep
 
 
 def _module_path(file: str) -> str:
-    """Return a file as ``package/module.py``, or by its name if it is in no import folder."""
+    """Return a file as ``package/module.py``, or only its name if it is in no import folder."""
     path = Path(file)
     inside = [Path(place) for place in sys.path if place and path.is_relative_to(place)]
     nearest = max(inside, key=lambda place: len(place.parts), default=path.parent)

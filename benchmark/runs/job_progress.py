@@ -1,4 +1,4 @@
-"""How far a job is: what is handed over while it is under way."""
+"""The progress of an active job."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 _POINTS = 60
-"""Of each curve that is handed over: enough for a small picture."""
+"""The number of points of each sent curve: enough for a small plot."""
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is.
+    """The progress of a job.
 
     Attributes:
-        fraction: Of it that is done, from 0 to 1.
-        curves: What its first run has measured so far, as ``Record.curves``; those of a run in
-            this process go on growing.
-        message: A sentence for the user, or nothing; it may come again.
+        fraction: The completed fraction of the job, from 0 to 1.
+        curves: The curves of its first run so far, as ``Record.curves``. The curves of a run in
+            this process grow further.
+        message: A sentence for the user, or nothing; it can be repeated.
     """
 
     fraction: float
@@ -27,9 +27,9 @@ class JobProgress:
     message: str = ""
 
     def copied(self) -> JobProgress:
-        """Return it as it is now, for sending: curves with few points, and nothing but JSON.
+        """Return a copy for sending: only JSON, and curves with few points.
 
-        The first and the last point of a curve stay; a number that is not finite is ``None``.
+        The first and the last point of a curve are kept. Numbers that are not finite are ``None``.
         """
         return JobProgress(self.fraction, [_thinned(curve) for curve in self.curves], self.message)
 
@@ -41,8 +41,8 @@ def _thinned(curve: dict[str, Any]) -> dict[str, Any]:
     kept = sorted({*range(0, count, stride), *([count - 1] if count else [])})
     return {
         "model": curve["model"],
-        "steps": [steps[place] for place in kept],
-        "accuracy": [[_number(line[place]) for place in kept] for line in curve["accuracy"]],
+        "steps": [steps[point] for point in kept],
+        "accuracy": [[_number(line[point]) for point in kept] for line in curve["accuracy"]],
     }
 
 

@@ -1,4 +1,4 @@
-"""What one run measures during a training, which it may share with other runs of its job."""
+"""The accuracies of one run. Other runs of its job may share the training."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _Matrix = list[list[float | None]]
 
 
 class Measurement:
-    """The accuracies of one run, at the value of its dial if that acts after training.
+    """The accuracies of one run.
 
-    If an evaluation fails, the run has failed and is not evaluated any more. Its job continues as
-    long as one of its runs has not failed.
+    If the dial acts after training, it is set for each evaluation. If an evaluation fails, the run
+    has failed and is not evaluated any more. The job continues until all its runs have failed.
 
     Args:
         run: The run.
-        plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
+        plugin: The strategy under test; ``None`` for an Avalanche class.
         scenario: The experiences.
         curve: When curves are measured.
         job: The measurements of all runs of the job; this one adds itself.
 
     Attributes:
-        recorder: The plugin that measures curves, if it takes part.
-        error: Why the run has failed, or ``None``.
+        recorder: The plugin that measures curves.
+        error: The reason why the run has failed, or ``None``.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Measurement:
             self._validation = [[None] * count for _ in range(count)]
 
     def after(self, strategy: Any, schedule: Schedule, number: int) -> None:
-        """Measure what is to be measured after a visit.
+        """Measure after a visit.
 
         Args:
             strategy: The Avalanche strategy.
             schedule: The run's.
-            number: Of the visit, counted from 0.
+            number: The visit's number, counted from 0.
         """
         visit = schedule.visits[number]
         if not visit.evaluated:
@@ -88,7 +88,7 @@ class Measurement:
         """Return the accuracy of each experience's model; NaN if the run has failed.
 
         Raises:
-            Exception: What the evaluation raised, if all runs of the job have failed.
+            Exception: The evaluation's, if all runs of the job have failed.
         """
         if self.error is None:
             try:
@@ -102,7 +102,7 @@ class Measurement:
         return [math.nan] * len(experiences)
 
     def result(self) -> dict[str, Any]:
-        """Return what a record stores of it."""
+        """Return the measured fields of a record."""
         return {
             "accuracy_matrix": self._test,
             "validation_matrix": self._validation,
@@ -114,7 +114,7 @@ class Measurement:
     def _of_all(
         self, strategy: Any, experiences: Sequence[Any], visit: Visit
     ) -> list[float | None]:
-        """The accuracy of every model that is evaluated after a visit, ``None`` for the others."""
+        """Return the accuracy of each model evaluated after a visit, ``None`` for the others."""
         found = self.accuracies(strategy, [experiences[model] for model in visit.evaluated])
         by_model = dict(zip(visit.evaluated, found, strict=True))
         return [by_model.get(model) for model in range(len(experiences))]

@@ -1,4 +1,4 @@
-"""From a run to everything that trains it: scenario, strategy, optimizer, watching plugins."""
+"""Builds everything for the training of a run: scenario, strategy, optimizer, plugins."""
 
 from __future__ import annotations
 
@@ -38,41 +38,40 @@ from palimpsest.benchmark.training.control import (
     SeenOutputs,
     StepLimit,
     StopAtTarget,
+    TrainingMonitor,
     Warmup,
-    Watch,
 )
 from palimpsest.benchmark.training.evaluation import LOADER, AccuracyMeter, now
 from palimpsest.benchmark.training.loss import smoothed
 from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.training.order import in_order
-from palimpsest.benchmark.training.precision import train_in_bfloat16
 from palimpsest.benchmark.training.rates import LearningRates
-from palimpsest.benchmark.training.template import InMemoryTraining
+from palimpsest.benchmark.training.template import InMemoryTraining, train_in_bfloat16
 from palimpsest.strategies.base.catalogue import STRATEGIES
 from palimpsest.strategies.base.hooks import Optimizes
 from palimpsest.strategies.base.settings import StrategySettings
 
 OnProgress = Callable[[JobProgress], None]
-"""Called with how far the training is."""
+"""Called with the progress of the training."""
 
 TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
-"""How an experience is trained: without evaluations meanwhile, with a fresh optimizer."""
+"""The options of a training: no evaluations during it, and a fresh optimizer."""
 
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that is ready to train, with those that share its training.
+    """A run that is ready to train, with the runs that share its training.
 
     Attributes:
         settings: Of its scenario.
         scenario: Its experiences and the bank.
         schedule: The trainings, in order.
-        strategy: The Avalanche strategy that carries them out.
-        plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
-        measurements: What is measured for each run, including curves if requested.
-        watch: The plugin that sees whether its numbers are finite.
-        costs: The plugin that times it.
-        probes: The probes attached to it, by name.
+        strategy: The Avalanche strategy.
+        plugin: The strategy under test; ``None`` for an Avalanche class.
+        measurements: The accuracies of each run, with curves if requested.
+        monitor: The plugin that checks for finite numbers.
+        costs: The plugin that measures time.
+        probes: The attached probes, by name.
     """
 
     settings: ScenarioSettings
@@ -81,7 +80,7 @@ class PreparedRun:
     strategy: Any
     plugin: Any
     measurements: list[Measurement]
-    watch: Watch
+    monitor: TrainingMonitor
     costs: Costs
     probes: dict[str, Probe]
 
@@ -95,7 +94,7 @@ def prepare(
     """Build the scenario and the strategy of a run.
 
     Args:
-        run: What to do.
+        run: The run.
         root: The folder that holds the data sets.
         progress: Called with the progress of the training.
         others: Runs that share its training.
@@ -118,9 +117,9 @@ def prepare(
         Measurement(each, plugin, scenario, settings.curve, measurements)
     curves = measurements[0].recorder.curves
     meter = AccuracyMeter(scenario.right)
-    watch = Watch(lambda done: progress(JobProgress(done, curves)))
+    monitor = TrainingMonitor(lambda done: progress(JobProgress(done, curves)))
     search = SearchParts.of(scenario, run.seed)
-    plugins = [meter, watch, *_of_settings(settings, scenario, run.seed, plugin)]
+    plugins = [meter, monitor, *_of_settings(settings, scenario, run.seed, plugin)]
     if plugin is not None:
         plugins.append(plugin)
     if search is not None:
@@ -146,17 +145,17 @@ def prepare(
         probes["search"] = search.measuring(subject)
         strategy.plugins.append(probes["search"])
     return PreparedRun(
-        settings, scenario, schedule, strategy, plugin, measurements, watch, costs, probes
+        settings, scenario, schedule, strategy, plugin, measurements, monitor, costs, probes
     )
 
 
 def scenario_settings(spec: Spec) -> ScenarioSettings:
-    """Return the checked settings of the scenario that a run's spec describes."""
+    """Return the checked settings of a run's scenario."""
     return FAMILIES[spec.scenario.family].model_validate(spec.scenario.settings)
 
 
 def _built(run: Run, settings: ScenarioSettings, root: Path) -> Scenario:
-    """Build the scenario, its models on the device."""
+    """Build the scenario, with its models on the device."""
     seed_generators(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, run.spec.device)
     flatten_labels(scenario)
@@ -165,24 +164,24 @@ def _built(run: Run, settings: ScenarioSettings, root: Path) -> Scenario:
 
 
 def _schedule(run: Run, settings: ScenarioSettings, scenario: Scenario) -> Schedule:
-    """The scenario's own schedule or its models in turn, unless the strategy trains all at once."""
+    """Return the scenario's own schedule, its models in turn, or all of them at once."""
     schedule = scenario.schedule or in_turn(scenario.steps)
     kind, at_once = run.spec.strategy.kind, run.facts.trains == "at once"
     if scenario.search is not None and (at_once or kind.startswith(AVALANCHE)):
         raise UserError(
-            f"{kind} has a training of its own, but a search says which architecture is trained on "
-            "which batch; use strategies that train models in turn"
+            f"{kind} has its own training, but a search decides which architecture trains on which "
+            "batch; use strategies that train models in turn"
         )
     if not at_once:
         return schedule
     samples = sum(len(experience.dataset) for experience in scenario.train)
-    # One pass over all is shorter than a pass over each, whose last batches are not full.
+    # One pass over all is shorter than one over each experience, whose last batches are not full.
     steps = settings.steps_for(samples) if settings.online else None
     return schedule.at_once(len(scenario.train), steps)
 
 
 def _steps(schedule: Schedule, models: int) -> list[int]:
-    """The steps of each training. Trained at once, all steps are those of the first model."""
+    """Return the steps of each training. At once, all steps count for the first model."""
     steps = [visit.steps for visit in schedule.visits]
     return steps if schedule.order != "at once" else [*steps, *[0] * (models - 1)]
 
@@ -190,7 +189,7 @@ def _steps(schedule: Schedule, models: int) -> list[int]:
 def _of_settings(
     settings: ScenarioSettings, scenario: Scenario, seed: int, plugin: Any
 ) -> Iterator[Any]:
-    """Yield the plugins that a scenario's settings ask for."""
+    """Yield the plugins for a scenario's settings."""
     models = range(len(scenario.train))
     warmups = [settings.warmup_of(i) for i in models]
     if any(warmups):
@@ -200,7 +199,7 @@ def _of_settings(
         yield LearningRates(schedules, warmups)
     optimizers = [settings.optimizer_of(i) for i in models]
     keep = settings.optimizer_state == "kept"
-    # A strategy with an update rule of its own has its own optimizers.
+    # A strategy with its own update rule has its own optimizers.
     if not isinstance(plugin, Optimizes) and EachOptimizer.is_needed(optimizers, keep=keep):
         yield EachOptimizer(optimizers, keep=keep)
     if settings.augment is not None:

@@ -1,4 +1,4 @@
-"""What a result may depend on besides its settings; importing this needs no torch."""
+"""The versions and the machine that a result may depend on. Importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
 _ARM = {"CPU implementer": "implementer", "CPU part": "part", "CPU variant": "variant"}
-"""What ARM's processors have instead of a name."""
+"""Parts of the name of an ARM processor."""
 
 _VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
-"""Instruction sets for which torch has kernels of its own, the first one present is used."""
+"""Instruction sets with special kernels in torch; the first available one is used."""
 
 
 def palimpsest_version() -> str:
@@ -25,7 +25,7 @@ def palimpsest_version() -> str:
 def versions() -> dict[str, str]:
     """Return the versions of this project and of its numerical libraries, and the machine.
 
-    They are recorded with a run and are no part of its key.
+    They are stored with a run and are not part of its key.
     """
     return {
         "palimpsest": palimpsest_version(),
@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_digest() -> str:
-    """Return a hash of the code that runs train with, for telling whether machines agree."""
+    """Return a hash of the code that trains, to compare machines and checkpoints."""
     total = hashlib.sha256()
     for package in ("palimpsest.benchmark", "palimpsest.strategies"):
         found = find_spec(package)
@@ -51,12 +51,12 @@ def code_digest() -> str:
 
 @cache
 def processor() -> str:
-    """Return the make and model of the processor, which decides how sums are rounded.
+    """Return the make and model of the processor, on which rounding depends.
 
     Returns:
-        On Linux as the kernel names it, with the widest vector instructions, since virtual
-        machines often hide the model: ``Intel(R) Xeon(R) Processor, AVX-512``. ``unknown`` where
-        the system does not tell.
+        On Linux the kernel's name for it and the widest vector instructions, since virtual
+        machines often hide the model: ``Intel(R) Xeon(R) Processor, AVX-512``. ``unknown`` if the
+        system does not say.
     """
     name = ""
     if _CPUINFO.exists():
@@ -67,11 +67,7 @@ def processor() -> str:
 
 
 def processor_in(cpuinfo: str) -> str:
-    """Name the first processor of a ``/proc/cpuinfo``; empty where it has no name.
-
-    Args:
-        cpuinfo: The file's text.
-    """
+    """Return the name of the first processor in ``/proc/cpuinfo``; empty if it has none."""
     first = cpuinfo.partition("\n\n")[0].splitlines()
     facts = {key.strip(): text.strip() for key, _, text in (line.partition(":") for line in first)}
     flags = facts.get("flags", "").split()

@@ -1,4 +1,4 @@
-"""A run that has ended, and its columns in a store and in an archive."""
+"""A finished run, and its columns in a store and in an archive."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Record:
-    """A run that has ended, as the store holds it.
+    """A finished run, as stored.
 
     Attributes:
         key: Hash of everything that decides the result.
-        suite: Name of the suite that first asked for it.
+        suite: The name of the first suite with this run.
         scenario: The scenario's name in the suite.
         strategy: The strategy's name in the suite.
         strength: The value of the strategy's dial, ``None`` if it has none.
         seed: The run's seed.
         status: ``done`` or ``failed``.
-        spec: All settings, defaults filled in.
-        facts: What others must know of the strategy with these settings.
+        spec: All settings, including defaults.
+        facts: The facts of the strategy with these settings.
         accuracy_matrix: ``R[i][j]``, test accuracy of model j after model i.
         validation_matrix: The same on the validation split, for choosing settings.
         initial_accuracy: Test accuracy of each model before anything was trained.
@@ -56,21 +56,21 @@ class Record:
             steps, (i+1, n).
         started: UTC time, ISO 8601.
         seconds: Wall-clock time of the run.
-        peak_memory: Bytes, the process's largest resident set during the run (where the system
-            cannot tell, since the process began); on a device, the most allocated.
+        peak_memory: Bytes. On a CPU the largest resident set of the process during the run (on some
+            systems, since the process began); on a GPU the largest allocated memory.
         versions: Of Python, torch, Avalanche, this project, and the machine.
-        cost: What the training cost, see ``runs/cost.py``; empty if it failed. ``classes``, if
-            it is there: of each experience the names of its classes. ``lost``, likewise: how often
-            the process that carried it out ended before the run did, until this time.
+        cost: The costs of the training, see ``runs/cost.py``; empty if it failed. Optional:
+            ``classes``, the names of the classes of each experience; ``lost``, how often the run's
+            process has ended before the run did.
         probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
-            ``{"absent": reason}``; empty if the suite asked for none.
-        failure: Why it failed; ``None`` if it did not.
-        moments: If models are trained in alternating visits, there is no accuracy matrix; each
-            moment at which models were evaluated is a dict: ``visit`` (its number), ``steps``
-            (of all visits so far), ``accuracy`` (on test data, one per model, ``None`` for those
-            not evaluated) and, if there is a validation split, ``validation_accuracy``.
-        references: Accuracy matrices of the runs of the same scenario and seed that metrics compare
-            it with, by role; not stored, but looked up when runs are read.
+            ``{"absent": reason}``.
+        failure: Why the run failed, or ``None``.
+        moments: The evaluations, if models are trained in alternating visits and so there is no
+            accuracy matrix. Each is a dict: ``visit`` (its number), ``steps`` (of all visits so
+            far), ``accuracy`` (on test data, one per model, ``None`` for those not evaluated) and,
+            if there is a validation split, ``validation_accuracy``.
+        references: Accuracy matrices of the reference runs with the same scenario and seed, by
+            role. They are not stored, but looked up when runs are read.
     """
 
     key: str
@@ -98,28 +98,27 @@ class Record:
 
     @cached_property
     def metrics(self) -> Mapping[str, float | None]:
-        """The metrics by name, see ``benchmark/metrics``; computed on demand."""
+        """The metrics by name, see ``benchmark/metrics``; they are computed on demand."""
         return Computed(self)
 
     @property
     def final_accuracy(self) -> Accuracies:
-        """Test accuracy of each model at the end: last row of the matrix, or last moment.
+        """Test accuracy of each model at the end: the last row of the matrix, or the last moment.
 
-        ``None`` for models that were not evaluated at that moment; empty where there is neither.
+        ``None`` for models that were not evaluated then; empty if there is neither.
         """
         return _final(self.accuracy_matrix, self.moments, "accuracy")
 
     @property
     def final_validation(self) -> Accuracies:
-        """The same on the validation split; empty where the scenario has none."""
+        """The same on the validation split; empty if the scenario has none."""
         return _final(self.validation_matrix, self.moments, "validation_accuracy")
 
     @property
     def free_shares(self) -> Accuracies:
-        """Which share of the shared parameters can still change after each model, see ``Capacity``.
+        """The share of the shared parameters that can still change after each model.
 
-        Empty where the strategy does not tell it; ``None`` for a model after which it was not
-        asked.
+        Empty if the strategy is no ``Capacity``; ``None`` for a model without a measurement.
         """
         return free_share(self.cost.get("capacity", {}).values())
 
@@ -130,7 +129,7 @@ class Record:
 
     @property
     def visits_perplexity(self) -> list[dict[str, Any]]:
-        """The same of a search in text, with perplexities."""
+        """The same for a search on text, with perplexities."""
         return self._visits(perplexity=True)
 
     def _visits(self, *, perplexity: bool) -> list[dict[str, Any]]:
@@ -140,7 +139,7 @@ class Record:
 
     @property
     def error(self) -> str | None:
-        """Why it failed, in words; ``None`` if it did not."""
+        """The message of its failure, or ``None``."""
         return None if self.failure is None else self.failure.message
 
 
@@ -152,13 +151,13 @@ def _final(matrix: Matrix, moments: Sequence[Mapping[str, Any]], name: str) -> A
 
 
 def free_share(tensors: Collection[Mapping[str, Any]]) -> Accuracies:
-    """Return the share of several tensors that is free after each model, by their sizes.
+    """Return the free share of several tensors after each model, weighted by their sizes.
 
     Args:
         tensors: ``parameters`` and ``free`` of each, as in ``cost``.
 
     Returns:
-        One share per model; nothing where the tensors hold no number.
+        One share per model; empty if all tensors are empty.
     """
     total = sum(tensor["parameters"] for tensor in tensors)
     if not total:  # all of them are empty
@@ -183,21 +182,20 @@ JSON_COLUMNS: dict[str, type] = {
     "failure": dict,
     "moments": list,
 }
-"""The columns that are kept as JSON, and their types; but for the facts, which most runs have in
-common with others."""
+"""The columns stored as JSON, and their types. Facts are kept as text, since many runs share
+them."""
 
 _OF_RECORDS = [each.name for each in fields(Record) if each.name != "references"]
 _STATUS = _OF_RECORDS.index("status") + 1
 COLUMNS = (*_OF_RECORDS[:_STATUS], "error", *_OF_RECORDS[_STATUS:])
-"""Of a store and an archive: the fields of a record, and its error message in a column of its
-own."""
+"""The columns of a store and an archive: the fields of a record, and its error message."""
 
 
 def columns_of(record: Record) -> dict[str, Any]:
-    """Return what is stored for a run, by column.
+    """Return the stored values of a run, by column.
 
     Raises:
-        ValueError: It holds a number that is not finite.
+        ValueError: A number is not finite.
     """
     values = {column: getattr(record, column) for column in COLUMNS}
     values["spec"] = record.spec.data
@@ -210,13 +208,13 @@ def columns_of(record: Record) -> dict[str, Any]:
 
 
 def record_of(values: Mapping[str, Any]) -> Record:
-    """Return the run that ``columns_of`` stored.
+    """Return the run with the values of ``columns_of``.
 
     Args:
-        values: By column, JSON parsed; the facts as text.
+        values: By column, with JSON parsed, and the facts as text.
 
     Raises:
-        ValueError: They have another shape.
+        ValueError: The values have another shape.
     """
     if not all(isinstance(values[column], kind) for column, kind in JSON_COLUMNS.items()):
         raise ValueError("a column has the wrong type")
@@ -240,10 +238,10 @@ def _facts(text: str) -> Facts:
 
 
 def readable(found: Iterable[Record | UserError]) -> list[Record]:
-    """Return the runs that could be read; of the others a ``Remark`` says why.
+    """Return the readable runs, and warn of the others with a ``Remark``.
 
     Args:
-        found: Of each run, itself or what is wrong with it.
+        found: Each run, or the reason why it cannot be read.
     """
     runs = []
     for one in found:
@@ -255,19 +253,19 @@ def readable(found: Iterable[Record | UserError]) -> list[Record]:
 
 
 def check_record(record: Record) -> None:
-    """Refuse a run that could not be read again once it is stored.
+    """Refuse a run that could not be read again after it is stored.
 
     Raises:
-        ValueError: Says which of its values, and what was expected.
+        ValueError: Says which value is wrong, and what was expected.
     """
     values = columns_of(record)
     record_of(values | {name: json.loads(values[name]) for name in JSON_COLUMNS})
 
 
 def with_references(records: Sequence[Record]) -> list[Record]:
-    """Give each run its reference runs, from all that are read together.
+    """Return the runs, each with its reference runs among them.
 
-    Of several, that of the latest version of the reference counts.
+    If a reference has several versions, the latest one counts.
     """
     roles = reference_roles()
     found: dict[str, dict[Role, tuple[int, Matrix]]] = {}

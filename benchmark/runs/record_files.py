@@ -1,4 +1,4 @@
-"""Finished runs as files, one each, apart from a store."""
+"""Finished runs as single files outside of a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_BYTES = 1 << 30
 
 
 def write_run(folder: Path, record: Record) -> None:
-    """Write a run into a folder as ``KEY.json``, whole or not at all.
+    """Write a run into a folder as ``KEY.json``, completely or not at all.
 
     Raises:
         UserError: It cannot be written.
@@ -30,11 +30,11 @@ def write_run(folder: Path, record: Record) -> None:
 
 
 def read_run(path: Path) -> Record:
-    """Read what ``write_run`` wrote.
+    """Read a file of ``write_run``.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is not one; says why.
+        OSError: The file cannot be read.
+        ValueError: It is not such a file; says why.
     """
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError("it is not a file of a run")

@@ -1,4 +1,4 @@
-"""How a database may be accessed: what lies beside its file, and reading it without a trace."""
+"""Access to a database: the files that SQLite keeps next to it, and reading it without changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AS_A_COPY = "a copy"
 State = tuple[int, int, int, int, int]
 
 _TRIES = 20
-"""How often a database is copied that changes meanwhile."""
+"""How often to copy a database that changes during the copy."""
 
 
 def reading(path: Path) -> str:
@@ -45,7 +45,7 @@ def reading(path: Path) -> str:
 
 
 def copied(path: Path) -> Connection:
-    """Return a store in memory, with what is in the log beside it."""
+    """Return a store in memory, with the content of its log."""
     whole = connect("file::memory:")
     try:
         with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
@@ -62,14 +62,14 @@ def copied(path: Path) -> Connection:
 
 
 def copy_with_log(path: Path, copy: Path) -> None:
-    """Copy a database and the log beside it, which belong together.
+    """Copy a database together with its log.
 
     Where another process writes meanwhile, or moves the log into the database and removes it, they
     are copied again.
 
     Args:
         path: The database.
-        copy: Its copy, which must not exist yet; the log is beside it if there is one.
+        copy: Its copy, which must not exist yet; its log is next to it if there is one.
 
     Raises:
         OSError: They cannot be read, or copied, or never stood still.
@@ -87,7 +87,7 @@ def copy_with_log(path: Path, copy: Path) -> None:
 
 
 def state(path: Path) -> State:
-    """What changes when another process writes."""
+    """Return a value that changes when another process writes."""
     found = path.stat()
     log = Path(f"{path.resolve()}-wal")
     beside = (log.stat().st_mtime_ns, log.stat().st_size) if is_filled(path, "-wal") else (0, 0)
@@ -95,7 +95,7 @@ def state(path: Path) -> State:
 
 
 def is_filled(path: Path, suffix: str) -> bool:
-    """Whether there is something in a file that SQLite keeps beside a database."""
+    """Whether a file that SQLite keeps next to a database has content."""
     beside = Path(f"{path.resolve()}{suffix}")
     return beside.is_file() and beside.stat().st_size > 0
 
@@ -108,7 +108,7 @@ def is_writable(path: Path) -> bool:
 def require_writable(path: Path) -> None:
     """Refuse to write into a database that may not be written any more, such as one made immutable.
 
-    SQLite maps a file beside it into memory, so that writing would end the process (SIGBUS).
+    SQLite maps a file next to it into memory, so that writing would end the process (SIGBUS).
 
     Raises:
         sqlite3.OperationalError: Names the file.

@@ -1,6 +1,6 @@
-"""What a store keeps of runs under way: the processes that carry them out, and their jobs.
+"""The active runs in a store: the processes that execute them, and their jobs.
 
-What watches a suite reads it, and processes that share the runs of one; no result depends on it.
+``palimpsest watch`` and processes that share runs read them; no result depends on them.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ STALE = 15.0
 
 @dataclass(frozen=True)
 class ActiveJob:
-    """A job that a process is carrying out.
+    """An active job of a process.
 
     Attributes:
-        key: That of its first run, as are all that follow.
-        suite: The suite that first asked for it.
-        scenario: As the suite calls it.
-        strategy: As the suite calls it.
-        facts: What others must know of the strategy.
+        key: Of its first run, like the following attributes.
+        suite: The name of the first suite with this run.
+        scenario: The scenario's name in the suite.
+        strategy: The strategy's name in the suite.
+        facts: The facts of the strategy.
         strength: The value of its dial; ``None`` if it has none.
         seed: The seed.
-        runs: How many runs share the training.
-        fraction: Of the training that is done, from 0 to 1.
+        runs: The number of runs that share the training.
+        fraction: The completed fraction of the training, from 0 to 1.
         started: Unix time, in seconds.
         curves: As ``Record.curves``, with few points.
     """
@@ -51,20 +51,20 @@ class ActiveJob:
 
 @dataclass(frozen=True)
 class SuiteProcess:
-    """A process that carries out suites.
+    """A process that runs suites.
 
     Attributes:
-        id: Different for every process, on any machine.
+        id: Unique for every process, on any machine.
         host: The machine's name.
-        pid: Its number there.
+        pid: Its process id.
         started: Unix time, in seconds.
         heartbeat: When it was last seen, likewise.
-        done: How many runs of its suites have ended, with those that the store had before.
-        total: How many they have.
-        seconds_left: What ``Eta`` estimates; ``None`` if there is no estimate yet.
-        ended: When it was interrupted; ``None`` while it goes on. One that did all of its runs is
-            not in the store any more.
-        jobs: What it is carrying out.
+        done: The number of ended runs of its suites, including those that the store had before.
+        total: The number of runs of its suites.
+        seconds_left: The estimate of ``Eta``; ``None`` if there is none yet.
+        ended: When it was interrupted; ``None`` while it is active. A process that has completed
+            all its runs is removed from the store.
+        jobs: Its active jobs.
     """
 
     id: str
@@ -80,11 +80,11 @@ class SuiteProcess:
 
 
 class End(NamedTuple):
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
-        row: Another number whenever it ends again.
-        status: As that of its record.
+        row: Changes whenever the run ends again.
+        status: Of its record.
     """
 
     row: int
@@ -92,11 +92,11 @@ class End(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """What came of asking for a lease of runs.
+    """The answer to a request for a lease of runs.
 
     Attributes:
-        ended: How those ended that the store had then, by key.
-        taken: Whether the process may carry out the others.
+        ended: The runs among them that have ended, by key.
+        taken: Whether the process may execute the others.
     """
 
     ended: Mapping[str, End]
@@ -138,7 +138,7 @@ CREATE TABLE leases (
     process           TEXT NOT NULL
 );
 """
-"""Which process carries out a run, before any other may."""
+"""The process that has reserved a run."""
 
 PROCESS_COLUMNS = tuple(name for name in SuiteProcess.__annotations__ if name != "jobs")
 JOB_COLUMNS = tuple(ActiveJob.__annotations__)
@@ -153,8 +153,8 @@ def columns_of_job(process: str, job: ActiveJob) -> dict[str, Any]:
     """Return what is stored for a job, by column.
 
     Args:
-        process: The id of the process that carries it out.
-        job: The job; its curves are such as JSON can hold.
+        process: The id of its process.
+        job: The job; its curves have to be valid JSON.
     """
     values = {name: getattr(job, name) for name in JOB_COLUMNS}
     as_json = {"facts": json.dumps(job.facts.data), "curves": json.dumps(list(job.curves))}
@@ -171,7 +171,7 @@ def processes_of(
         jobs: Rows of the id of a process and ``JOB_COLUMNS``.
 
     Raises:
-        ValueError: A job is not one; names it.
+        ValueError: A job is damaged; names it.
     """
     own: dict[str, list[ActiveJob]] = {}
     for process, *row in jobs:
@@ -196,13 +196,13 @@ def lease_runs(
     process: str,
     lives: Callable[[str], bool],
 ) -> Lease:
-    """Lease runs for a process, unless another one carries out some of them.
+    """Lease runs for a process, unless another process has a lease of some of them.
 
     Args:
-        connection: In a transaction that nobody else can write before it ends.
+        connection: In an exclusive transaction.
         keys: Of the runs, which are trained together.
         process: The id of the process.
-        lives: Whether another process that has a lease is still at work.
+        lives: Returns whether another process is still alive.
     """
     marks = ", ".join("?" * len(keys))
     there = f"SELECT key, rowid, status FROM runs WHERE key IN ({marks})"

@@ -48,10 +48,10 @@ _LEVEL = 9  # of zstd: 10 % smaller than the default, in seconds for thousands o
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a path is to be read as an archive; its content decides, not its name.
+    """Whether a path is an archive, by its content or, if there is no file, by its name.
 
-    Where there is no file, the name decides. Every Parquet file counts; ``read_archive`` refuses
-    those that ``palimpsest archive`` did not write.
+    Every Parquet file counts; ``read_archive`` refuses those that ``palimpsest archive`` did not
+    write.
     """
     try:
         if not path.exists():
@@ -96,7 +96,7 @@ def read_runs(path: Path) -> list[Record]:
 
 
 def read_suites(path: Path) -> list[SuiteNote]:
-    """Return what is known of the suites of a store or of an archive, as ``Store.suites``.
+    """Return the notes of the suites of a store or of an archive, as ``Store.suites``.
 
     Args:
         path: A results database, or an archive.
@@ -131,7 +131,7 @@ def read_archive(path: Path) -> list[Record]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open an archive with pyarrow; what is wrong with it is said in a sentence."""
+    """Open an archive with pyarrow. All errors are a ``UserError``."""
     check_pyarrow(path)
     import pyarrow as pa
     from pyarrow import parquet
@@ -156,7 +156,7 @@ def archive(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> byte
 
     Args:
         records: The runs; the file has them in this order.
-        suites: What is known of their suites.
+        suites: The notes of their suites.
 
     Raises:
         ValueError: A run holds a number that is not finite.
@@ -190,7 +190,7 @@ def check_pyarrow(path: Path) -> None:
 
 
 def _end(path: Path) -> bytes | None:
-    """The last eight bytes of a Parquet file, however damaged; ``None`` for any other file."""
+    """Return the last eight bytes of a Parquet file, even if damaged; ``None`` for other files."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -201,7 +201,7 @@ def _end(path: Path) -> bytes | None:
 
 
 def _schema(metrics: Iterable[str] = ()) -> Any:
-    """The columns of an archive, their types, and the version."""
+    """Return the columns of an archive, their types, and the version."""
     import pyarrow as pa
 
     types = {

@@ -1,4 +1,4 @@
-"""A connection to a database that waits for locks so that signals are heard meanwhile."""
+"""A connection to a database that handles signals while it waits for locks."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from collections.abc import Callable
 from typing import Any
 
 PATIENCE = 30.0
-"""Seconds that a statement waits for other processes, unless a connection is told otherwise."""
+"""The default seconds that a statement waits for other processes."""
 
 AT_A_TIME = 0.5
-"""Seconds that SQLite waits by itself; no signal is heard meanwhile."""
+"""Seconds that SQLite waits without handling signals."""
 
 
 class Connection(sqlite3.Connection):
-    """A connection that waits for locks a moment at a time.
+    """A connection that waits for locks in short steps.
 
-    SQLite waits outside of Python, which hears of an interrupt only when that is over. A statement
-    that begins a transaction, or stands alone, is tried again. One inside a transaction is not: it
-    waits for nothing once the transaction has begun with ``BEGIN IMMEDIATE``.
+    SQLite waits outside of Python, which handles an interrupt only afterwards. A statement that
+    begins a transaction, or is outside of one, is retried. A statement inside a transaction never
+    waits after ``BEGIN IMMEDIATE``.
     """
 
     _patience = PATIENCE
     guard: Callable[[], None] | None = None
-    """Called before a statement that begins a transaction or stands alone; raises to prevent it."""
+    """Called before a statement outside of a transaction; it may raise to prevent the statement."""
 
     @property
     def patience(self) -> float:
-        """Seconds that a statement waits in all."""
+        """The total seconds that a statement waits."""
         return self._patience
 
     @patience.setter

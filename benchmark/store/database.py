@@ -35,7 +35,7 @@ DAMAGED = (
     "the store is damaged",
     "restore it from a copy, or move it away and run its suites again",
 )
-"""What is wrong and what to do, for `user_errors`."""
+"""The error and the advice, for `user_errors`."""
 
 _HEADER = b"SQLite format 3\0"
 
@@ -47,7 +47,7 @@ class Database:
     Attributes:
         path: The file.
         connection: The connection to it.
-        is_empty: Its tables are still to be made.
+        is_empty: Whether its tables are still missing.
         seen: The file's state when it was opened, if it is read without locks.
     """
 
@@ -61,7 +61,7 @@ class Database:
         try:
             return self.seen is None or self.seen == state(self.path)
         except FileNotFoundError:
-            return True  # it was there, whole, as long as it was open
+            return True  # it existed while it was open
 
 
 def open_database(
@@ -69,7 +69,7 @@ def open_database(
 ) -> Database:
     """Open a store's file.
 
-    Opening a file for reading changes no byte of it, nor of a log beside it that a killed process
+    Opening a file for reading changes no byte of it, nor of a log that a killed process
     left.
 
     Args:
@@ -80,7 +80,7 @@ def open_database(
 
     Raises:
         UserError: The file is missing, not a store, damaged or of a newer version; or it is to be
-            written and cannot be, for example because its name, or one beside it, belongs to
+            written and cannot be, for example because its name, or one next to it, belongs to
             another database.
     """
     purpose = "written" if write else "read"
@@ -90,7 +90,7 @@ def open_database(
         seen = state(path) if mode in {AS_IT_IS, AS_A_COPY} else None
         if mode == AS_A_COPY:
             connection = copied(path)
-        else:  # SQLite keeps FILE-wal beside the file itself, wherever links to it lie
+        else:  # SQLite keeps FILE-wal next to the file itself, wherever links to it are
             name = f"{path.resolve().as_uri()}?{mode}"
             connection = connect(name, patience)
         try:
@@ -120,7 +120,7 @@ def has_table(connection: sqlite3.Connection, name: str) -> bool:
 
 @contextmanager
 def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
-    """Turn SQLite's errors about a file into a sentence; wrong statements of ours are bugs."""
+    """Turn SQLite's errors about a file into a ``UserError``, except errors by wrong statements."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -135,7 +135,7 @@ def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
 
 
 def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> bool:
-    """Refuse what is not a store, and return whether its tables are still to be made."""
+    """Refuse other files than stores, and return whether the tables are still missing."""
     version = check_version(connection, path)
     if version < 0:
         raise UserError(f"{path}: {DAMAGED[0]} (its version is {version}); {DAMAGED[1]}")
@@ -165,7 +165,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Make sure that runs can be written, before anything is trained for them."""
+    """Check that runs can be written, before anything is trained."""
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
         raise sqlite3.DatabaseError(state)
@@ -222,7 +222,7 @@ def refuse_others(path: Path, *, write: bool) -> None:
 
 
 def _refuse_leftovers(path: Path) -> None:
-    """Refuse a new store beside an old one's log: SQLite would delete it, with the runs in it."""
+    """Refuse a new store next to the log of an old one, which SQLite would delete with its runs."""
     for suffix in BESIDE:
         if suffix != "-shm" and is_filled(path, suffix) and not path.exists():
             raise UserError(

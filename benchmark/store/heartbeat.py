@@ -1,8 +1,7 @@
-"""Keeps in the store what this process is carrying out, for those who watch.
+"""Writes the active runs of this process into the store, for ``watch`` and for other processes.
 
-A thread writes it, about once a second and through a connection of its own, so that training waits
-for nothing. Where it cannot write (a locked store, a full disk), it leaves that out: a run never
-fails for it.
+A thread writes about once a second with its own connection, so that training never waits. If the
+store cannot be written (a lock, a full disk), nothing is written: no run fails because of it.
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ from palimpsest.benchmark.store.active_runs import (
 from palimpsest.benchmark.suites.jobs import Job
 
 _SECONDS = 1.0
-"""From one writing to the next."""
+"""The time between two writes."""
 
 _PATIENCE = 1.0
-"""Seconds that a writing waits for a locked store."""
+"""Seconds that a write waits for a locked store."""
 
 
 class Heartbeat:
-    """What this process is carrying out, written into the store from entry to exit.
+    """Writes the active runs of this process into the store, from entry to exit.
 
-    After a normal exit nothing of it is left. After an exception the process stays in the store,
-    as one that was interrupted, until the next one begins.
+    A normal exit removes the process from the store. After an exception it stays there as
+    interrupted, until the next process begins.
 
     Args:
         store: The store's file, which is open for writing elsewhere in this process.
-        done: How many runs have ended before.
-        total: How many there are.
+        done: The number of runs that have already ended.
+        total: The number of all runs.
         clock: Returns Unix time in seconds; for tests.
     """
 
@@ -69,11 +68,11 @@ class Heartbeat:
 
     @property
     def process(self) -> str:
-        """The id under which the store knows this process."""
+        """The id of this process in the store."""
         return self._process.id
 
     def __enter__(self) -> Self:
-        self._write()  # before others can meet its leases
+        self._write()  # before others can see its leases
         self._thread.start()
         return self
 
@@ -92,12 +91,12 @@ class Heartbeat:
         self._write(remains=kind is not None)
 
     def progressed(self, job: Job, job_progress: JobProgress, seconds_left: float | None) -> None:
-        """Note how far a job is.
+        """Note the progress of a job.
 
         Args:
             job: The runs.
-            job_progress: How far; noted at most once per writing, unless the job begins again.
-            seconds_left: For everything, estimated.
+            job_progress: Noted at most once per write, unless the job begins again.
+            seconds_left: The estimate for all runs.
         """
         run, now = job[0], self._clock()
         if job_progress.fraction and now < self._copied.get(run.key, 0.0) + _SECONDS:
@@ -126,8 +125,8 @@ class Heartbeat:
 
         Args:
             key: Of the run.
-            done: How many have ended now.
-            seconds_left: For the others, estimated.
+            done: The number of ended runs.
+            seconds_left: The estimate for the other runs.
         """
         self._copied.pop(key, None)
         with self._lock:
@@ -141,7 +140,7 @@ class Heartbeat:
                 return
 
     def _write(self, *, remains: bool = True) -> None:
-        """Write everything, or remove it; what cannot be written now is left for the next time."""
+        """Write or remove everything; errors are ignored, since the next write follows."""
         now = self._clock()
         with self._lock:
             process = replace(self._process, heartbeat=now)
@@ -157,7 +156,7 @@ class Heartbeat:
             _insert(connection, "processes", columns_of_process(process))
             for job in jobs:
                 _insert(connection, "active_jobs", columns_of_job(process.id, job))
-            # Those that were killed or interrupted: this process has taken over.
+            # This process replaces those that were killed or interrupted.
             connection.execute("DELETE FROM processes WHERE heartbeat < ?", [now - STALE])
             if process.ended is None:
                 connection.execute("DELETE FROM processes WHERE ended IS NOT NULL")

@@ -1,8 +1,7 @@
-"""What is wrong with a store's file, and what of it can be read; it is never written.
+"""Finds damage in a store's file, and reads as many of its runs as possible, without writing it.
 
-A copy is examined: what is missing at the end of a file that was cut off reads as empty pages
-there, and its log beside it is read with it. Rows are read in ranges, which are halved where they
-cannot be read, down to the rows around a damaged page.
+A copy is examined, with its log. If the file was cut off, the copy has empty pages at its end. Rows
+are read in ranges; a range that cannot be read is halved, down to the rows of a damaged page.
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ _MOST_TIMES = 1_000
 
 @dataclass
 class IntegrityReport:
-    """What a store holds.
+    """The content of a store, and its problems.
 
     Attributes:
-        records: The runs that can be read, in the order in which they were written.
-        suites: What it says of suites.
-        problems: What is wrong, in sentences.
-        unsaved: What lies beside it.
-        missing: Whether there is no file, only runs beside where it was.
+        records: The readable runs, in the order of writing.
+        suites: The notes of its suites.
+        problems: The problems, in sentences.
+        unsaved: The runs in files next to the store.
+        missing: Whether the store's file is missing, and only runs next to it exist.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -67,7 +66,7 @@ def examine(path: Path) -> IntegrityReport:
         path: The results database.
 
     Raises:
-        UserError: It is missing and no run is beside it; it is not a database, another program's,
+        UserError: It is missing and no run is next to it; it is not a database, another program's,
             of a newer version, or cannot be read.
     """
     if is_archive(path):
@@ -103,7 +102,7 @@ def _copy(path: Path, found: IntegrityReport) -> Iterator[sqlite3.Connection]:
 
 
 def _fill(copy: Path, found: IntegrityReport) -> None:
-    """Give a file that was cut off its length back."""
+    """Extend a file that was cut off to its old length."""
     with copy.open("r+b") as file:
         header = file.read(100)
         there = os.fstat(file.fileno()).st_size
@@ -137,7 +136,7 @@ def _examine(connection: sqlite3.Connection, path: Path, found: IntegrityReport)
 
 
 def _faults(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong; just ``ok`` if nothing is."""
+    """Return the problems that SQLite finds; only ``ok`` if there are none."""
     faults = []
     try:
         for (fault,) in connection.execute("PRAGMA integrity_check"):
@@ -188,7 +187,7 @@ def _record(values: dict[str, Any]) -> Record:
 def _rows(
     connection: sqlite3.Connection, columns: Sequence[str]
 ) -> Iterator[tuple[Any, ...] | None]:
-    """Yield all rows that can be read, and ``None`` for each row number that cannot."""
+    """Yield all readable rows, and ``None`` for each unreadable row number."""
     ranges = [(0, _last(connection))]
     query = f"SELECT {', '.join(columns)} FROM runs WHERE rowid BETWEEN ? AND ?"
     while ranges:
@@ -206,7 +205,7 @@ def _rows(
 
 
 def _last(connection: sqlite3.Connection) -> int:
-    """The highest row number, or one above it."""
+    """Return the highest row number, or an upper bound."""
     for query in (
         "SELECT max(rowid) FROM runs",
         "SELECT max(rowid) FROM (SELECT rowid FROM runs INDEXED BY runs_by_cell)",

@@ -1,8 +1,8 @@
-"""Several processes on one store share its runs: each takes a lease of a job before it begins it.
+"""Leases, by which several processes on one store share its runs.
 
-A lease is in the store, and lasts as long as its process is alive (``liveness.py``); a clock that
-jumps ends no lease. A process with nothing left to take waits for the others, and takes over what
-they leave.
+Each process takes a lease of a job before it begins it. A lease is in the store, and lasts while
+its process is alive (``liveness.py``). A process without further jobs waits for the others, and
+takes the jobs of processes that were killed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from palimpsest.benchmark.store.unsaved_runs import take_in, unsaved_runs
 from palimpsest.benchmark.suites.jobs import Job
 
 _PAUSE_SECONDS = 1.0
-"""Between two looks at what others do."""
+"""The time between two checks of other processes."""
 
 
 class Leases:
-    """Hands out the jobs that no other process carries out.
+    """Yields the jobs that no other process has leased.
 
     Args:
         store: Open for writing.
-        process: The id under which the store knows this process.
+        process: The id of this process in the store.
         elsewhere: Called with the key of a run that another process has ended.
-        idle: Called now and then while there is nothing to do but to wait.
+        idle: Called from time to time while this process only waits.
         clock: Returns seconds; for tests.
         sleep: Waits for some seconds; for tests.
     """
@@ -53,10 +53,10 @@ class Leases:
         self._liveness = Liveness(clock)
 
     def rounds(self, jobs: Sequence[Job]) -> Iterator[Jobs]:
-        """Yield jobs that are leased when they are taken, until all have ended somewhere.
+        """Yield jobs, which are leased by iteration, until all have ended in some process.
 
         Args:
-            jobs: All that there is to do.
+            jobs: All jobs.
         """
         left = [*jobs]
         while left:
@@ -68,18 +68,18 @@ class Leases:
         """Lease a job.
 
         Returns:
-            What is left of it to do, which may be nothing; ``None`` if another process does it.
+            The runs of the job that have not ended, or ``None`` if another process has a lease.
         """
         try:
             with self._store.waiting(_PAUSE_SECONDS):
                 lease = self._store.lease([run.key for run in job], self._process, self._lives)
-        except UserError:  # what cannot be leased may be done twice, but no hour is wasted
+        except UserError:  # without leases, runs may be executed twice, but none has to wait
             return job
         rest = self._rest(job, lease.ended)
         return rest if lease.taken or not rest else None
 
     def _wait(self, refused: Sequence[Job]) -> list[Job]:
-        """Wait for the others; return what is left as soon as there is something to take over."""
+        """Wait for other processes; return the remaining jobs when one of them is free."""
         left = [*refused]
         while left:
             beside = unsaved_runs(self._store.path)
@@ -96,7 +96,7 @@ class Leases:
         return []
 
     def _rest(self, job: Job, ends: Mapping[str, End]) -> Job:
-        """The runs of a job that have not ended since this process began."""
+        """Return the runs of a job that have not ended since this process began."""
         ended = {
             run.key
             for run in job
@@ -113,13 +113,13 @@ class Leases:
         return any(self._lives(holder) for holder in holders)
 
     def _lives(self, process: str) -> bool:
-        """Whether a process is still at work."""
+        """Whether a process is still alive."""
         found = next((each for each in self._store.active_processes() if each.id == process), None)
         return self._liveness.lives(process, found)
 
 
 class _Offer:
-    """Jobs that are leased when they are taken; those that others carry out are left out."""
+    """Jobs that are leased by iteration, without those that other processes have leased."""
 
     def __init__(self, jobs: Sequence[Job], lease: Callable[[Job], Job | None]) -> None:
         self._jobs = jobs

@@ -1,4 +1,4 @@
-"""Which processes that carry out suites are still at work. Importing this needs no torch."""
+"""Finds out which processes are still alive. Importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from palimpsest.benchmark.store.active_runs import STALE, SuiteProcess
 
 
 class Liveness:
-    """Sees by their heartbeats which processes live.
+    """Finds out by their heartbeats which processes are alive.
 
-    Clocks need not agree and may jump: what counts is whether a heartbeat changes, within
-    ``STALE`` seconds of the clock here.
+    A heartbeat has to change within ``STALE`` seconds of this process's clock. So clocks of
+    machines may differ, and may jump.
 
     Args:
         clock: Returns seconds; for tests.
@@ -25,12 +25,12 @@ class Liveness:
         self._seen: dict[str, tuple[float | None, float]] = {}
 
     def lives(self, name: str, process: SuiteProcess | None, still: float = 0.0) -> bool:
-        """Return whether a process is still at work.
+        """Return whether a process is still alive.
 
         Args:
             name: Its id.
-            process: What the store knows about it now, if anything.
-            still: For how many seconds its heartbeat has stood still when it is first seen here.
+            process: Its current state in the store, if any.
+            still: The seconds since its last heartbeat when it is first seen here.
         """
         if process and (process.ended is not None or _is_gone(process.host, process.pid)):
             return False

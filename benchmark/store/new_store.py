@@ -1,4 +1,4 @@
-"""A new store from runs that are at hand: written completely, or not at all."""
+"""Writes a new store from given runs, completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from palimpsest.benchmark.suites.note import SuiteNote
 
 
 def check_new(path: Path) -> None:
-    """Refuse a place where something is.
+    """Refuse a path that exists, or whose folder does not.
 
     Raises:
         UserError: Says what to do.
@@ -26,15 +26,15 @@ def check_new(path: Path) -> None:
 
 
 def write_new(path: Path, records: Iterable[Record], suites: Iterable[SuiteNote]) -> None:
-    """Write a new store, under a temporary name beside its place, and move it there.
+    """Write a new store under a temporary name, and rename it.
 
     Args:
-        path: Its place, where nothing may be.
+        path: The new file, which must not exist.
         records: Its runs.
-        suites: What it says of suites.
+        suites: The notes of its suites.
 
     Raises:
-        UserError: Something is there, or it cannot be written; nothing is left behind.
+        UserError: The file exists, or cannot be written; no file is left.
     """
     check_new(path)
     temporary = path.with_name(f".palimpsest-{token_hex(8)}.db")

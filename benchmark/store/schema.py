@@ -47,7 +47,7 @@ CREATE TABLE suites (
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """The version of a store; 0 if its tables are still to be made."""
+    """Return the version of a store; 0 if its tables are still missing."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 

@@ -1,7 +1,7 @@
-"""The results database: one SQLite file, one row per run, one per suite, and what is under way.
+"""The results database: one SQLite file with a row per run, a row per suite, and active runs.
 
 A run is written once, in one transaction, when it has ended (done or failed), so that an
-interruption at any moment loses no finished run.
+interruption never loses a finished run.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file; if it was written, all runs are in it, and not in a log beside it.
+        """Close the file. If it was open for writing, its log is moved into it.
 
-        SQLite itself would leave the log to the last one who closes, which may be a reader.
+        SQLite itself would do that only when the last process closes it, which may be a reader.
         """
         if self._write:
             if left_open(self.path, self._file.connection):
@@ -108,7 +108,7 @@ class Store:
 
     @contextlib.contextmanager
     def waiting(self, seconds: float) -> Iterator[None]:
-        """Wait no longer than this for other processes that write, in place of the usual time."""
+        """Limit the time of waiting for other processes that write."""
         connection = self._file.connection
         usual, connection.patience = connection.patience, seconds
         try:
@@ -132,7 +132,7 @@ class Store:
             self._insert(record)
 
     def put_suite(self, note: SuiteNote) -> None:
-        """Write what a suite says about itself; the last one of a name counts.
+        """Write the note of a suite; the last note of a name counts.
 
         Raises:
             UserError: It cannot be written (a full disk); the runs are kept.
@@ -141,7 +141,7 @@ class Store:
             self._insert_suite(note)
 
     def put_all(self, records: Iterable[Record], notes: Iterable[SuiteNote]) -> None:
-        """Write runs and what suites say, all of them or none.
+        """Write runs and notes of suites, all of them or none.
 
         Raises:
             UserError: They cannot be written (a full disk).
@@ -164,7 +164,7 @@ class Store:
             )
 
     def suites(self) -> list[SuiteNote]:
-        """Return the suites that have been run into this store, in the order in which they came.
+        """Return the notes of the suites in this store, in the order of their first run.
 
         Raises:
             UserError: The file is damaged.
@@ -172,12 +172,12 @@ class Store:
         return self._fresh(self._read_suites)
 
     def lease(self, keys: Sequence[str], process: str, lives: Callable[[str], bool]) -> Lease:
-        """Lease runs for a process, unless another one carries out some of them.
+        """Lease runs for a process, unless another process has a lease of some of them.
 
         Args:
             keys: Of the runs, which are trained together.
             process: The id of the process.
-            lives: Whether another process that has a lease is still at work.
+            lives: Returns whether another process is still alive.
 
         Raises:
             UserError: It cannot be written (a full disk, a lock).
@@ -187,7 +187,7 @@ class Store:
 
     @contextlib.contextmanager
     def _without_the_disk(self) -> Iterator[None]:
-        """Do not wait until the disk has what is written: it need not outlast a power cut."""
+        """Do not wait for the disk, since leases may be lost in a power cut."""
         connection = self._file.connection
         connection.execute("PRAGMA synchronous = NORMAL")
         try:
@@ -196,7 +196,7 @@ class Store:
             connection.execute("PRAGMA synchronous = FULL")
 
     def record(self, key: str) -> Record:
-        """Return one run, without those that its metrics compare it with.
+        """Return one run, without its reference runs.
 
         Raises:
             UserError: The file is damaged, or the run cannot be read.
@@ -208,7 +208,7 @@ class Store:
         return found
 
     def ends(self) -> dict[str, End]:
-        """Return how every run ended, by its key."""
+        """Return the end of every run, by its key."""
         rows = self._fresh(lambda: self._rows("SELECT key, rowid, status FROM runs"))
         return {key: End(row, status) for key, row, status in rows}
 
@@ -221,14 +221,14 @@ class Store:
         return dict(self._fresh(lambda: self._rows("SELECT key, status FROM runs")))
 
     def peak_memory(self) -> dict[str, int]:
-        """Return the most memory that a finished run of each scenario has needed, in bytes."""
+        """Return the peak memory of the finished runs of each scenario, in bytes."""
         query = (
             "SELECT scenario, max(peak_memory) FROM runs WHERE status = 'done' GROUP BY scenario"
         )
         return dict(self._fresh(lambda: self._rows(query)))
 
     def active_processes(self) -> list[SuiteProcess]:
-        """Return the processes that carry out suites, the oldest first.
+        """Return the processes that run suites, the oldest first.
 
         Raises:
             UserError: The file is damaged.
@@ -236,7 +236,7 @@ class Store:
         return self._fresh(self._read_active)
 
     def latest(self) -> tuple[int, object]:
-        """Return how many runs there are, and something that changes whenever one has ended.
+        """Return the number of runs, and a value that changes whenever a run ends.
 
         Raises:
             UserError: The file is damaged.
@@ -248,10 +248,10 @@ class Store:
         return (found[0][0], found[0]) if found else (0, None)
 
     def failed(self, most: int) -> list[Record]:
-        """Return the runs that failed, the last one first.
+        """Return the last failed runs, the newest first.
 
         Args:
-            most: How many of them.
+            most: The maximum of runs.
 
         Raises:
             UserError: The file is damaged.
@@ -262,8 +262,8 @@ class Store:
     def records(self, keys: Sequence[str] | None = None) -> list[Record]:
         """Return the runs in a stable order.
 
-        Each knows the runs that its metrics compare it with: those of the same scenario and
-        seed in the whole store. A run that cannot be read is left out with a ``Remark``.
+        Each has its reference runs in the store, with the same scenario and seed. A run that
+        cannot be read is left out with a ``Remark``.
 
         Args:
             keys: Only these runs; ``None`` for all.
@@ -300,13 +300,13 @@ class Store:
 
     @contextlib.contextmanager
     def _writing(self, what: str) -> Iterator[None]:
-        """A transaction, written completely or not at all; ``what`` says what failed."""
+        """Open a transaction, with ``what`` as the message of errors."""
         with user_errors(self.path, what, _ADVICE), self._file.connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
 
     def _fresh(self, read: Callable[[], Iterator[_Row]]) -> list[_Row]:
-        """Read until no other process wrote meanwhile; reading takes no locks to prevent that."""
+        """Read again until no other process has written meanwhile, since reading takes no locks."""
         while True:
             try:
                 found = list(read())
@@ -349,9 +349,9 @@ class Store:
     def _read(
         self, which: str = _IN_ORDER, values: Sequence[str] = ()
     ) -> Iterator[Record | UserError]:
-        """Read rows, or say why one cannot be read.
+        """Yield runs, or the reason why one cannot be read.
 
-        The JSON of a row is parsed in one go, which takes half the time.
+        The JSON of a row is parsed at once, which takes half the time.
         """
         plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
         together = " || ',' || ".join(JSON_COLUMNS)
@@ -370,7 +370,7 @@ class Store:
 
 
 def _place(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one of its name; ``None`` where there is none."""
+    """Return the identity of a file; ``None`` if there is none."""
     try:
         found = path.stat()
     except OSError:

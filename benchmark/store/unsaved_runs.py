@@ -1,8 +1,7 @@
-"""Runs that a store did not take, as files: written beside it, and taken in by the next command.
+"""Runs that could not be written into a store, as files; the next command moves them into it.
 
-One file per run, ``STORE.rescued/KEY.json``. Where nothing can be written beside the store, they
-are in a folder of the user's: under the user's state folder, or else under that for temporary
-files.
+The files are ``STORE.rescued/KEY.json``. If nothing can be written next to the store, they are in
+the user's state folder, or else in the folder for temporary files.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from palimpsest.benchmark.store.store import Store
 
 @dataclass(frozen=True)
 class UnsavedRuns:
-    """What lies beside a store.
+    """The runs in files next to a store.
 
     Attributes:
         runs: By file.
-        refused: Why the others cannot be taken in, a sentence per file or folder.
+        refused: Why other files or folders cannot be read, a sentence each.
     """
 
     runs: Mapping[Path, Record]
@@ -39,10 +38,10 @@ class UnsavedRuns:
 
 
 def save_beside(store: Path, record: Record) -> Path:
-    """Write a run that a store does not take into a file: whole, or not at all.
+    """Write a run into a file outside of the store, completely or not at all.
 
     Args:
-        store: The results database, beside which the file is written if that is possible.
+        store: The results database. The file is written next to it if possible.
         record: The run.
 
     Returns:
@@ -68,9 +67,9 @@ def save_beside(store: Path, record: Record) -> Path:
 
 
 def unsaved_runs(store: Path) -> UnsavedRuns:
-    """Return the runs that are beside a store, those of the user's own folders included.
+    """Return the runs in files next to a store, and in the user's own folders.
 
-    Nothing is changed. A file that holds no run, or one that its key does not fit, is refused.
+    Nothing is changed. A file without a run, or with a wrong key, is refused.
 
     Args:
         store: The results database, which need not exist.
@@ -97,17 +96,17 @@ def unsaved_runs(store: Path) -> UnsavedRuns:
 
 
 def take_in(store: Store, found: UnsavedRuns) -> int:
-    """Move rescued runs into their store; what the store has already is kept.
+    """Move rescued runs into their store. Runs that the store has done are kept.
 
     Args:
         store: Open for writing.
-        found: What ``unsaved_runs`` returned for it.
+        found: The result of ``unsaved_runs``.
 
     Returns:
-        How many runs are new in the store.
+        The number of new runs in the store.
 
     Raises:
-        UserError: One cannot be written; its file stays.
+        UserError: A run cannot be written; its file stays.
     """
     new = 0
     known = store.statuses()
@@ -134,7 +133,7 @@ def _folders(store: Path) -> Iterator[Path]:
 
 
 def _make_own(folder: Path, store: Path) -> None:
-    """Make a folder; those that are not beside the store are the user's alone."""
+    """Make a folder. Folders that are not next to the store are private to the user."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o777 if _is_beside(folder, store) else 0o700)
@@ -142,7 +141,7 @@ def _make_own(folder: Path, store: Path) -> None:
 
 
 def _check_own(folder: Path, store: Path) -> None:
-    """Refuse folders of others, who could put runs there, except beside the store.
+    """Refuse folders of other users, except next to the store.
 
     Raises:
         OSError: It is not a folder of this user.

@@ -1,8 +1,8 @@
-"""Writes runs into a store, and loses none that the store does not take at once.
+"""Writes runs into a store, and loses none if the store cannot be written for some time.
 
-A store may be locked by another program, or its disk may be full, for a while or for the night.
-A run that cannot be written is held in memory, and training goes on; the run is tried again, and
-after a time it is written beside the store instead (``benchmark/store/unsaved_runs.py``).
+A store may be locked by another program, or its disk may be full. A run that cannot be written is
+held in memory while training goes on. The write is retried, and after some time the run is written
+into a file next to the store (``benchmark/store/unsaved_runs.py``).
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.store.unsaved_runs import save_beside, take_in, unsaved_runs
 
 HOLD_SECONDS = 60.0
-"""How long a run is held in memory before it is written beside the store."""
+"""How long a run is held in memory before it is written into a file."""
 
 _WAIT_SECONDS = 1.0
-"""How long a try waits for a locked store; nothing else happens meanwhile."""
+"""How long a write waits for a locked store."""
 
 _PAUSE_SECONDS = 10.0
-"""From one try to the next."""
+"""The time between two writes."""
 
 
 class RunWriter:
     """Writes runs into a store from entry to exit.
 
-    At the exit, what is still held is written: into the store if it takes it within the time, or
-    beside it, at once if the suite was interrupted.
+    At the exit, held runs are written: into the store if possible within the time, or else into
+    files. If the suite was interrupted, there is no waiting.
 
     Args:
         store: Open for writing.
         hold: Seconds that a run is held in memory; ``None`` for ``HOLD_SECONDS``.
-        tell: Called with a sentence when runs are held, are in the store after all, or are written
-            beside it.
+        tell: Called with a sentence when runs are held, were written into the store after all, or
+            were written into files.
         clock: Returns seconds; for tests.
         sleep: Waits for some seconds; for tests.
 
     Raises:
-        UserError: At the exit: runs are not in the store; says where they are.
+        UserError: At the exit: runs are not in the store. Says where they are.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RunWriter:
 
     @property
     def holds(self) -> bool:
-        """Whether the store does not take runs at present."""
+        """Whether runs are waiting for the store."""
         return bool(self._held)
 
     def __enter__(self) -> Self:
@@ -102,7 +102,7 @@ class RunWriter:
         self.try_again()
 
     def try_again(self) -> None:
-        """Write what is held, if it is time to; called now and then while a suite runs."""
+        """Write held runs if the time has come; called from time to time while a suite runs."""
         if not self._held or self._clock() < self._next:
             return
         self._write()
@@ -129,7 +129,7 @@ class RunWriter:
         self._failing = False
 
     def _rescue(self, after: float) -> None:
-        """Write beside the store what has been held for some seconds."""
+        """Write runs into files that were held for this number of seconds."""
         while self._held and self._clock() >= self._held[0][0] + after:
             try:
                 folder = save_beside(self._store.path, self._held[0][1])
@@ -144,7 +144,7 @@ class RunWriter:
             self._held.pop(0)
 
     def _take_in(self) -> None:
-        """Take in what was rescued meanwhile, if the store takes runs again."""
+        """Move rescued runs into the store, if it can be written again."""
         with contextlib.suppress(UserError), self._store.waiting(_WAIT_SECONDS):
             take_in(self._store, unsaved_runs(self._store.path))
             self._folders.clear()

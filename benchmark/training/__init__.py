@@ -1,1 +1,1 @@
-"""The Avalanche template that trains, and what controls it."""
+"""The Avalanche template that trains, and the plugins that control it."""

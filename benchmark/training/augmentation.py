@@ -1,7 +1,7 @@
-"""Augmentation of training images: batched tensor operations where the images are.
+"""Augmentation of training images: batched tensor operations on the device of the images.
 
-Every sample draws its own numbers, from a generator of the run's own on the CPU, so that the same
-seed gives the same changes on every device, and nothing else draws others because of it.
+Every sample draws its own numbers, from a separate generator of the run on the CPU. So a seed gives
+the same changes on every device, and no other random numbers change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GREY = (0.2989, 0.587, 0.114)
 
 
 def crop(x: Tensor, padding: int, top: Tensor, left: Tensor, fill: Tensor) -> Tensor:
-    """Pad images on all sides, and take a part of the old size from each.
+    """Pad images on all sides, and crop each to its old size.
 
     Args:
         x: Images (N, C, H, W).
@@ -48,7 +48,7 @@ def flip(x: Tensor, chosen: Tensor) -> Tensor:
 
 
 def cutout(x: Tensor, side: int, row: Tensor, column: Tensor, fill: Tensor) -> Tensor:
-    """Blank a square out of each image; what is outside of the image is cut off.
+    """Blank a square in each image. The part of a square outside of the image is ignored.
 
     Source: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with
     Cutout, 2017.
@@ -63,8 +63,8 @@ def cutout(x: Tensor, side: int, row: Tensor, column: Tensor, fill: Tensor) -> T
 
     def inside(centre: Tensor, size: int) -> Tensor:
         first = (centre - side // 2)[:, None]
-        places = torch.arange(size, device=x.device)
-        return (places >= first) & (places < first + side)
+        positions = torch.arange(size, device=x.device)
+        return (positions >= first) & (positions < first + side)
 
     square = inside(row, x.shape[2])[:, None, :, None] & inside(column, x.shape[3])[:, None, None]
     return torch.where(square, fill.to(x.dtype), x)
@@ -120,11 +120,11 @@ def _grey(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Scale:
-    """What the numbers of images mean.
+    """How the values of images relate to pixels.
 
     Attributes:
-        black: The value of padding and of what is cut out, broadcast to (N, C, 1, 1).
-        mean: Of each channel's pixels from 0 to 255; ``None`` where the pixels are not known.
+        black: The value of padding and of cut-out squares, broadcast to (N, C, 1, 1).
+        mean: Of each channel's pixels from 0 to 255; ``None`` if the pixels are not known.
         std: Likewise.
     """
 
@@ -134,20 +134,20 @@ class Scale:
 
     @classmethod
     def of(cls, x: Inputs) -> Scale:
-        """Return the scale of images: black is 0, or what is darkest where that is not known."""
+        """Return the scale of images. If the pixels are not known, black is the smallest value."""
         if isinstance(x, Pixels):
             return cls(-x.mean / x.std, x.mean, x.std)
         return cls(x.amin(dim=(0, 2, 3), keepdim=True))
 
 
 def augmented(x: Tensor, settings: Augment, scale: Scale, generator: torch.Generator) -> Tensor:
-    """Return a batch of normalised images, each changed in its own way.
+    """Return a batch of normalised images, each with random changes of its own.
 
     Args:
-        x: Images (N, C, H, W), which stay as they are.
-        settings: What to change; all of it in the order crop, flip, jitter, cutout.
+        x: Images (N, C, H, W), which are not changed in place.
+        settings: The changes, applied in the order crop, flip, jitter, cutout.
         scale: Of these images.
-        generator: On the CPU; how many numbers it draws depends on N and the settings alone.
+        generator: On the CPU. The count of numbers drawn depends only on N and the settings.
     """
     n, _, height, width = x.shape
 
@@ -159,8 +159,8 @@ def augmented(x: Tensor, settings: Augment, scale: Scale, generator: torch.Gener
 
     black = scale.black
     if settings.crop:
-        places = 2 * settings.crop + 1
-        x = crop(x, settings.crop, whole(places), whole(places), black)
+        offsets = 2 * settings.crop + 1
+        x = crop(x, settings.crop, whole(offsets), whole(offsets), black)
     if settings.flip:
         x = flip(x, uniform() < 0.5)
     if settings.jitter is not None:
@@ -185,11 +185,11 @@ def _jittered(x: Tensor, settings: Jitter, scale: Scale, uniform: Callable[[], T
 class Augmentation(SupervisedPlugin):
     """Changes the images of every training batch, before any other plugin sees them.
 
-    Evaluations, and samples that strategies take from the data, are left alone, except, if asked,
-    those that importances are estimated from.
+    Evaluations and samples that strategies take from the data are not changed. The settings can
+    include the samples from which importances are estimated.
 
     Args:
-        settings: What to change.
+        settings: The changes.
         seed: The run's.
     """
 
@@ -202,7 +202,7 @@ class Augmentation(SupervisedPlugin):
         self._black: Tensor | None = None
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Start the numbers of this training."""
+        """Seed the generator for this training."""
         experience, training = strategy.experience, strategy.step_clock.training
         self._generator.manual_seed(derive(self._seed, "augmentation", 2 * training))
         self._scale = Scale.of(experience.dataset.samples[0])
@@ -221,14 +221,14 @@ class Augmentation(SupervisedPlugin):
     def augment_stored(
         self, x: Tensor, mean: Tensor | None, std: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        """Return images that a strategy has stored, changed as those of training batches are.
+        """Return images that a strategy has stored, changed like those of training batches.
 
         Args:
-            x: Images (N, C, H, W), which stay as they are.
-            mean: Of the pixels that each was normalised with, (N, C, 1, 1); ``None``: not known,
-                and they are taken to have the scale of the current model's images.
+            x: Images (N, C, H, W), which are not changed in place.
+            mean: The mean that normalised each image's pixels, (N, C, 1, 1). If it is not known
+                (``None``), the scale of the current model's images is used.
             std: Likewise.
-            generator: The strategy's, so that training batches change as without it.
+            generator: The strategy's own, so that training batches draw the same numbers.
         """
         assert self._scale is not None
         known = mean is not None and std is not None
@@ -236,7 +236,7 @@ class Augmentation(SupervisedPlugin):
         return augmented(x, self._settings, scale, generator)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Give importances their samples, if they are to be augmented, too."""
+        """Augment the samples for importances, if the settings ask for it."""
         samples = getattr(strategy.adapted_dataset, "samples", None)
         if self._settings.importance == "plain" or samples is None:
             return
@@ -248,15 +248,15 @@ class Augmentation(SupervisedPlugin):
 
 
 def _black_by_label(current: Any, own: Tensor) -> Tensor | None:
-    """Return what is black for the samples of each task label: (labels, C, 1, 1).
+    """Return the value of black for each task label: (labels, C, 1, 1).
 
     Args:
-        current: An Avalanche experience of a stream with samples in memory; of any other label the
-            first experience counts.
-        own: What is black in it.
+        current: An Avalanche experience of a stream with samples in memory. For each other label,
+            the first experience counts.
+        own: The value of black in ``current``.
 
     Returns:
-        ``None`` where it is the same for all: they are of one data set, or have one label.
+        ``None`` if all labels have the same value.
     """
     blacks = {current.task_label: own}
     for experience in current.origin_stream:
@@ -271,7 +271,7 @@ def _black_by_label(current: Any, own: Tensor) -> Tensor | None:
 
 
 class _Changed:
-    """Inputs that are augmented when they are taken."""
+    """Inputs that are augmented when they are indexed."""
 
     def __init__(self, inputs: Inputs, settings: Augment, scale: Scale, seed: int) -> None:
         self._inputs, self._settings, self._scale = inputs, settings, scale
@@ -279,7 +279,7 @@ class _Changed:
 
     @property
     def device(self) -> torch.device:
-        """Where they are."""
+        """The device of the inputs."""
         return self._inputs.device
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The one count of optimizer steps, which all plugins of a training read."""
+"""The only counter of optimizer steps. All plugins of a training read it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class StepClock(SupervisedPlugin):
     """Counts the optimizer steps of each training. It is ``strategy.step_clock``.
 
     Args:
-        steps: Optimizer steps of each training, at most: of each model, or of each visit.
+        steps: The maximum of optimizer steps of each training: of each model, or of each visit.
 
     Attributes:
-        step: How many steps of this training have ended.
+        step: The number of completed steps in this training.
         training: The number of this training.
-        visit: Likewise where models are visited by turns; else ``None``.
-        model: The model that is trained; ``None`` before the first training.
+        visit: Likewise if models are trained in alternating visits; else ``None``.
+        model: The current model; ``None`` before the first training.
     """
 
     def __init__(self, steps: Sequence[int]) -> None:
@@ -38,17 +38,17 @@ class StepClock(SupervisedPlugin):
 
     @property
     def limit(self) -> int:
-        """The steps of this training, at most."""
+        """The maximum of steps in this training."""
         return self._ends[self.training + 1] - self._ends[self.training]
 
     @property
     def total(self) -> int:
-        """The steps of all trainings so far; those before this one count in full."""
+        """The steps of all trainings so far. Earlier trainings count with their maximum."""
         return self._ends[self.training] + self.step
 
     @property
     def fraction(self) -> float:
-        """How much of all trainings is done, from 0 to 1."""
+        """The completed fraction of all trainings, from 0 to 1."""
         return min(1.0, self.total / self._ends[-1])
 
     def before_training_exp(

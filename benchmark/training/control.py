@@ -1,4 +1,4 @@
-"""Plugins that control training: warm-up, clipping, limits, a stop where numbers are not finite."""
+"""Plugins that control training: warm-up, clipping, limits, a check for finite numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Warmup(SupervisedPlugin):
         self._full: list[float] = []
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Start again."""
+        """Start the warm-up of a model."""
         self._length = self._lengths[strategy.step_clock.model]
         self._full = [group["lr"] for group in strategy.optimizer.param_groups]
 
@@ -41,7 +41,7 @@ class Warmup(SupervisedPlugin):
             self._scale(strategy, (step + 1) / self._length)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Restore the full rate, also if training ended before the warm-up did."""
+        """Restore the full rate, even if training ended during the warm-up."""
         self._scale(strategy, 1.0)
 
     def _scale(self, strategy: Any, factor: float) -> None:
@@ -50,13 +50,13 @@ class Warmup(SupervisedPlugin):
 
 
 class ClipGradient(SupervisedPlugin):
-    """Scale the gradient down where it is too long, by torch's ``clip_grad_norm_``.
+    """Clip the norm of the gradient by torch's ``clip_grad_norm_``.
 
-    Strategies observe the loss's gradient as it is (``after_backward``), it is clipped, and then
-    they add a penalty's gradient (``before_update``).
+    Strategies see the gradient of the loss before it is clipped (``after_backward``), and add the
+    gradient of a penalty afterwards (``before_update``).
 
     Args:
-        norm: The largest Euclidean norm over all parameters.
+        norm: The maximal Euclidean norm over all parameters.
     """
 
     def __init__(self, norm: float) -> None:
@@ -69,7 +69,7 @@ class ClipGradient(SupervisedPlugin):
 
 
 class ClipPenalisedGradient(ClipGradient):
-    """The same, of the sum of the loss's gradient and what the strategy has added to it."""
+    """Clip the sum of the loss's gradient and the strategy's own gradient."""
 
 
 class StepLimit(SupervisedPlugin):
@@ -81,12 +81,12 @@ class StepLimit(SupervisedPlugin):
             strategy.stop_training()
 
 
-class Watch(SupervisedPlugin):
-    """Report progress, and end a run whose numbers are no longer finite.
+class TrainingMonitor(SupervisedPlugin):
+    """Reports progress, and ends a run whose numbers are no longer finite.
 
     Args:
-        progress: Called with the fraction of the training of all models that is done.
-        every: Steps between two reports (each waits for the device).
+        progress: Called with the completed fraction of the training of all models.
+        every: Steps between two reports. Each report waits for the device.
     """
 
     def __init__(self, progress: Callable[[float], None], every: int = 50) -> None:
@@ -123,38 +123,38 @@ class Watch(SupervisedPlugin):
 
     def after_eval_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the largest output of the evaluation."""
-        # NaN wins; -inf in the place of a class that is left out does not.
+        # The maximum is NaN if one output is; the -inf of a masked class does not count.
         largest = strategy.mb_output.max()
         before = largest if self._largest is None else self._largest
         self._largest = torch.maximum(before, largest)
 
     def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Refuse outputs of which the largest one means nothing.
+        """Refuse outputs that are not finite.
 
         Raises:
-            DivergedError: One is NaN or infinite.
+            DivergedError: An output is NaN or infinite.
         """
         if self._largest is None or self._largest.isfinite():
             return
-        told = f"outputs of model {strategy.experience.current_experience + 1} are NaN or infinite"
+        what = f"outputs of model {strategy.experience.current_experience + 1} are NaN or infinite"
         clock = strategy.step_clock
         if clock.model is None:
-            raise DivergedError(f"{told} before any training; look at its network")
+            raise DivergedError(f"{what} before any training; look at its network")
         raise DivergedError(
-            f"{told} after step {clock.step} of model {clock.model + 1}; a smaller learning rate, "
+            f"{what} after step {clock.step} of model {clock.model + 1}; a smaller learning rate, "
             "strength or scale may help"
         )
 
     @property
     def is_training(self) -> bool:
-        """Whether a training has begun and not ended."""
+        """Whether a training is active."""
         return self._loss is not None
 
     def require_finite(self, strategy: Any) -> None:
-        """Refuse numbers that are not finite.
+        """Refuse losses and parameters that are not finite.
 
         Raises:
-            DivergedError: The sum of the losses so far is none, or a parameter.
+            DivergedError: The sum of the losses so far, or a parameter, is not finite.
         """
         self._check_loss(strategy)
         for name, parameter in strategy.model.named_parameters():
@@ -180,7 +180,7 @@ class StopAtTarget(SupervisedPlugin):
     """Stop a model's training once it reaches an accuracy on the validation split.
 
     Args:
-        targets: The accuracy for each model, or ``None`` to train all its steps.
+        targets: The accuracy for each model; ``None``: all steps are trained.
         validation: The validation experiences.
         **arguments: For Avalanche's data loader.
     """
@@ -204,14 +204,14 @@ class StopAtTarget(SupervisedPlugin):
 
 
 class SeenOutputs(SupervisedPlugin):
-    """Leaves later classes out of the training's loss, so that their outputs are not trained yet.
+    """Excludes later classes from the training loss, so that their outputs are not trained yet.
 
-    A softmax over all outputs of a class-incremental head pushes those of later classes down before
-    these come. Here the loss takes the first outputs alone, up to the largest class of the
-    experience: the classes of a scenario are numbered in the order in which they come. Methods of
-    ours that train on stored samples by passes of their own (``der``) are asked to cut those, too,
-    and importances are those of a model without these outputs; what others add so (``lwf`` unless
-    it is told otherwise, Avalanche's classes) is not cut.
+    A softmax over all outputs of a class-incremental head pushes the outputs of later classes down
+    before these classes appear. Here the loss uses only the outputs up to the largest class of the
+    experience, since classes are numbered by appearance. Palimpsest's methods that train on stored
+    samples in separate forward passes cut those outputs, too, and importances are estimated without
+    the outputs of later classes. Other additional losses (of distillation by default, of
+    Avalanche's classes) are not cut.
 
     Source: the "active classes" of van de Ven & Tolias, Three scenarios for continual learning,
     2019.
@@ -226,9 +226,9 @@ class SeenOutputs(SupervisedPlugin):
         self._count = 1 + max(map(int, strategy.adapted_dataset.targets.uniques))
 
     def after_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Cut the outputs of later classes off."""
+        """Cut off the outputs of later classes."""
         strategy.mb_output = self.cut_outputs(strategy.mb_output)
 
     def cut_outputs(self, outputs: Tensor) -> Tensor:
-        """Return outputs (N, ..., classes) of any pass without those of later classes."""
+        """Return outputs (N, ..., classes) of any forward pass without those of later classes."""
         return outputs[..., : self._count]

@@ -1,7 +1,7 @@
-"""Accuracies, measured through Avalanche's evaluation loop so that every plugin takes part.
+"""Accuracies, measured by Avalanche's evaluation loop so that every plugin takes part.
 
-Evaluation takes no random numbers from training (its own are the same each time), and leaves the
-modes and the state of strategy and model as they were.
+Evaluation has random numbers of its own, the same each time. It restores the modes and the state
+of strategy and model.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.network import modes_kept
 
 LOADER = {"pin_memory": False}
-"""For Avalanche's data loaders: the data are already where they are needed."""
+"""For Avalanche's data loaders: the data are already on the device."""
 
 
 class AccuracyMeter(SupervisedPlugin):
-    """Counts correct predictions in each evaluated experience: of samples, or of their tokens.
+    """Counts correct predictions of samples, or of their tokens, in each evaluated experience.
 
     Args:
         right: See ``Scenario.right``.
@@ -89,25 +89,25 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
 
 
 @contextmanager
-def left_out(strategy: Any, plugin: Any) -> Iterator[None]:
-    """A plugin, such as the strategy under test, takes no part in what an Avalanche strategy does.
+def without_plugin(strategy: Any, plugin: Any) -> Iterator[None]:
+    """Remove a plugin from an Avalanche strategy for a while.
 
     Args:
         strategy: The Avalanche strategy.
-        plugin: One of its plugins, which has its place again afterwards.
+        plugin: One of its plugins. Afterwards it has its old position in the list.
     """
-    place = strategy.plugins.index(plugin)
-    del strategy.plugins[place]
+    index = strategy.plugins.index(plugin)
+    del strategy.plugins[index]
     try:
         yield
     finally:
-        strategy.plugins.insert(place, plugin)
+        strategy.plugins.insert(index, plugin)
 
 
 def now(device: torch.device) -> float:
-    """Return the time in seconds, once the device has finished its work.
+    """Return the time in seconds after the device has finished its work.
 
-    On a CPU it is the CPU time of this process, which other programs on the machine affect little.
+    On a CPU it is the CPU time of this process, which hardly depends on other programs.
     """
     if device.type != "cuda":
         return time.process_time()
@@ -116,15 +116,16 @@ def now(device: torch.device) -> float:
 
 
 class CurveRecorder(SupervisedPlugin):
-    """Measures the test accuracy of every model so far while one trains.
+    """Measures the test accuracy of all models so far while one trains.
 
     Args:
-        schedule: After which steps; always before the first and after the last one, too.
-        test: The test experiences to measure on.
-        measure: Given the strategy and experiences, returns their accuracies.
+        schedule: After which steps. Curves always include the time before the first step and after
+            the last one.
+        test: The test experiences.
+        measure: Returns the accuracies of experiences, given the strategy and them.
 
     Attributes:
-        curves: One per model trained, as the store keeps them.
+        curves: One per trained model, as stored.
     """
 
     def __init__(
@@ -138,11 +139,11 @@ class CurveRecorder(SupervisedPlugin):
         self._adopted: dict[str, Any] | None = None
 
     def adopt(self, curve: dict[str, Any]) -> None:
-        """Take the next model's curve from elsewhere, as the store keeps it."""
+        """Use this stored curve for the next model."""
         self._adopted = curve
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Begin the curve of a model, unless it is known."""
+        """Begin the curve of a model, unless it was adopted."""
         if self._adopted is not None:
             self.curves.append(self._adopted)
             self._adopted = None
@@ -154,13 +155,13 @@ class CurveRecorder(SupervisedPlugin):
         self._measure(strategy)
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Measure when it is time."""
+        """Measure if the schedule says so."""
         step = strategy.step_clock.step
         if step <= self._schedule.first or step % self._schedule.every == 0:
             self._measure(strategy)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Measure the end."""
+        """Measure after the last step."""
         if self.curves[-1]["steps"][-1] != strategy.step_clock.step:
             self._measure(strategy)
 

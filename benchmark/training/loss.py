@@ -1,4 +1,4 @@
-"""Losses that models train on; ``strategies.base.likelihood.loss_of`` applies them to a batch."""
+"""Training losses. ``strategies.base.likelihood.loss_of`` applies them to a batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from palimpsest.benchmark.scenarios.scenario import OfOutputs
 
 
 class TokenLoss(nn.CrossEntropyLoss):
-    """The mean cross-entropy of all words of all windows."""
+    """The mean cross-entropy over all words of all windows."""
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of logits (N, L, words) and words (N, L), a scalar."""
@@ -20,11 +20,11 @@ class TokenLoss(nn.CrossEntropyLoss):
 
 
 def smoothed(loss: OfOutputs, share: float) -> OfOutputs:
-    """Return a training loss with smoothed labels: torch's, with its ``label_smoothing`` set.
+    """Return torch's cross-entropy with ``label_smoothing``.
 
     Args:
-        loss: Of the scenario, which stays as it is.
-        share: Of a label, spread evenly over all classes; 0 for the loss itself.
+        loss: The scenario's loss, which is not changed.
+        share: The share of a label that is spread evenly over all classes.
 
     Raises:
         UserError: The loss is not ``torch.nn.CrossEntropyLoss``.

@@ -1,4 +1,4 @@
-"""Builds an optimizer from its settings, and gives each model its own."""
+"""Builds optimizers from their settings."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from palimpsest.benchmark.scenarios.settings.optimizers import (
 def make_optimizer(
     settings: Optimizer, model: nn.Module, shared: Collection[Tensor] = ()
 ) -> torch.optim.Optimizer:
-    """Build the optimizer that a scenario asks for, over all parameters of a model.
+    """Build the optimizer of a scenario, over all parameters of a model.
 
-    It works on lists of tensors (``foreach``): the same numbers bit for bit, with fewer calls. Adam
-    can be asked for one pass over all (``fused``), which rounds otherwise.
+    It uses ``foreach``, which is faster and bit-identical, or ``fused`` for Adam if the settings
+    ask for it, which rounds in another way.
 
     Args:
-        settings: Of the scenario. If the weight decay depends on the role, shared and other
-            parameters are a group each.
+        settings: The optimizer's settings. If the weight decay depends on the role, shared and
+            private parameters form a group each.
         model: Such as a model bank.
-        shared: Those of its parameters that an earlier model also used.
+        shared: The parameters that an earlier model also used.
     """
     options = settings.model_dump(exclude={"name", "learning_rate", "weight_decay"})
     classes: dict[type[Any], Callable[..., torch.optim.Optimizer]] = {
@@ -48,7 +48,7 @@ def make_optimizer(
 def _groups(
     settings: Optimizer, model: nn.Module, shared: Collection[Tensor]
 ) -> list[dict[str, Any]]:
-    """The parameters, grouped by weight decay."""
+    """Return the parameters, grouped by weight decay."""
     parameters, decay = list(model.parameters()), settings.weight_decay
     if not isinstance(decay, RoleDecay):
         return [{"params": parameters, "weight_decay": decay}]
@@ -63,12 +63,12 @@ def _groups(
 
 
 class EachOptimizer(SupervisedPlugin):
-    """Trains each model with its own optimizer, whose state is fresh or the previous model's.
+    """Trains each model with its own optimizer settings, and can keep the optimizer's state.
 
     Args:
         settings: The optimizer of each model; the strategy starts with the first one's.
-        keep: Whether a model starts with the optimizer's state of each parameter (momentum, second
-            moment); parameters that no model trained before start fresh in any case.
+        keep: Whether a model starts with the optimizer's earlier state of each parameter (momentum,
+            second moment). New parameters always start without one.
     """
 
     def __init__(self, settings: Sequence[Optimizer], *, keep: bool) -> None:
@@ -81,12 +81,12 @@ class EachOptimizer(SupervisedPlugin):
 
     @staticmethod
     def is_needed(settings: Sequence[Optimizer], *, keep: bool) -> bool:
-        """Whether one optimizer, reset before each model, would not be enough."""
+        """Whether one optimizer, reset before each model, is not enough."""
         by_role = any(isinstance(own.weight_decay, RoleDecay) for own in settings)
         return keep or by_role or any(own != settings[0] for own in settings)
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Change the optimizer if the model needs another one, and give it the kept state."""
+        """Change the optimizer if the model needs another one, and restore the kept state."""
         wanted = self._settings[strategy.experience.current_experience]
         if wanted != self._current or isinstance(wanted.weight_decay, RoleDecay):
             shared = [p for name, p in self._own(strategy).items() if name in self._used]
@@ -95,14 +95,14 @@ class EachOptimizer(SupervisedPlugin):
         strategy.optimizer.state.update(self._known)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note the optimizer's state, before Avalanche clears it for the next model."""
+        """Keep the optimizer's state, before Avalanche clears it for the next model."""
         self._used |= self._own(strategy).keys()
         if self._keep:
             self._known = dict(strategy.optimizer.state)
 
     @staticmethod
     def _own(strategy: Any) -> dict[str, nn.Parameter]:
-        """The parameters that the model being trained uses, by name."""
+        """Return the parameters of the current model, by name."""
         found: dict[str, nn.Parameter] = strategy.model.parameters_of(
             strategy.experience.task_label
         )

@@ -1,7 +1,7 @@
-"""The order in which the plugins of a run act.
+"""The order of the plugins of a run.
 
-Avalanche calls plugins in the order of its list at every event, and much depends on it. A plugin
-that is not here is the strategy under test, or one that an Avalanche class brings with it.
+At every event, Avalanche calls plugins in the order of its list, and results depend on it. A plugin
+that is not listed here is the strategy under test, or belongs to an Avalanche class.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ OF_AVALANCHE = "Avalanche's own"
 
 ORDER: tuple[tuple[str, str], ...] = (
     ("FirstModelSaver", "sees the end of the first training before any strategy does"),
-    ("StepClock", "all others read its count of the step"),
-    ("Sampling", "whatever the others do is with the architecture of the visit"),
-    ("CarriedState", "hands on the state of that architecture"),
-    ("EpochDecay", "lowers the rate of whichever optimizer trains, when an epoch begins"),
-    ("Augmentation", "the others see the images as they are trained on"),
+    ("StepClock", "all others read its step"),
+    ("Sampling", "all others use the architecture of the visit"),
+    ("CarriedState", "passes on the state of that architecture"),
+    ("EpochDecay", "lowers the rate of the current optimizer when an epoch begins"),
+    ("Augmentation", "the others see the augmented images"),
     ("EachOptimizer", "a strategy may clear the optimizer's state, or make its own optimizer"),
-    ("SeenOutputs", "a strategy sees the outputs that the loss is of"),
+    ("SeenOutputs", "a strategy sees the same outputs as the loss"),
     ("ClipGradient", "a strategy adds its penalty to the clipped gradient of the loss"),
     (UNDER_TEST, ""),
     ("ClipPenalisedGradient", "clips the sum, for strategies that ask for it"),
-    ("AccuracyMeter", "counts what the strategy leaves of the outputs"),
-    ("Watch", "checks the loss and the outputs as the strategy leaves them"),
-    ("Warmup", "changes the rates of the optimizer that a strategy may have brought"),
-    ("LearningRates", "its schedule begins when the warm-up is over"),
+    ("AccuracyMeter", "counts outputs after the strategy has changed them"),
+    ("TrainingMonitor", "checks loss and outputs after the strategy has changed them"),
+    ("Warmup", "changes the rates of the optimizer, which may be the strategy's own"),
+    ("LearningRates", "its schedule begins after the warm-up"),
     ("StopAtTarget", "measures the model after the strategy has changed it"),
     ("CurveRecorder", "measures the model after the strategy has changed it"),
     ("StepLimit", "ends the training when all have seen the step"),
     (OF_AVALANCHE, ""),
-    ("Costs", "its time includes all that the strategy does when a training ends"),
-    ("Probe", "looks at what all others leave, after the time was taken"),
-    ("CheckpointTaker", "saves what all others leave"),
+    ("Costs", "its time includes the strategy's work at the end of a training"),
+    ("Probe", "looks at the final state, after the time was taken"),
+    ("CheckpointTaker", "saves the final state"),
 )
-"""What a plugin is called, and why it acts there: after those before it, before those after."""
+"""The names of the plugins in order, and why each has its position."""
 
 _RANK = {name: rank for rank, (name, _) in enumerate(ORDER)}
 
 
 def rank_of(plugin: Any, under_test: Any) -> int:
-    """Return the place of a plugin in ``ORDER``, by the name of its class or of a base.
+    """Return the position of a plugin in ``ORDER``, by the name of its class or of a base.
 
     Args:
         plugin: Any plugin of a run.
@@ -55,5 +55,5 @@ def rank_of(plugin: Any, under_test: Any) -> int:
 
 
 def in_order(plugins: Iterable[Any], under_test: Any) -> list[Any]:
-    """Return plugins in the order in which they act; those of one kind stay as they are."""
+    """Return plugins in the order of ``ORDER``; plugins of one kind keep their order."""
     return sorted(plugins, key=lambda plugin: rank_of(plugin, under_test))

@@ -1,4 +1,4 @@
-"""Learning rates while models train: torch's schedulers, made anew for each training."""
+"""Learning rates: torch's schedulers, with a new one for each training."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from palimpsest.benchmark.scenarios.settings.learning_rates import (
 def make_scheduler(
     settings: LearningRateSchedule, optimizer: Optimizer, steps: int
 ) -> lr_scheduler.LRScheduler | None:
-    """Return torch's scheduler, whose ``step`` is called after each step; ``None`` for no change.
+    """Return torch's scheduler; ``None`` if the rate is constant.
 
     Args:
-        settings: Of the schedule. Shares are of the rate that each parameter group has now.
-        optimizer: Whose rates it changes.
+        settings: Of the schedule. Its shares are relative to the current rate of each group.
+        optimizer: The optimizer whose rates change.
         steps: The length of the schedule, 1 or more.
     """
     if isinstance(settings, Constant):
@@ -42,13 +42,13 @@ def make_scheduler(
     return lr_scheduler.MultiStepLR(optimizer, moments, settings.factor)
 
 
-def length(settings: LearningRateSchedule, steps: int, warmup: int) -> int:
-    """Return the length of the schedule of one training, in steps; 0: it never changes the rate.
+def schedule_length(settings: LearningRateSchedule, steps: int, warmup: int) -> int:
+    """Return the length of the schedule of one training, in steps; 0 for a constant rate.
 
     Args:
         settings: Of the schedule.
-        steps: Of the training, at most.
-        warmup: Of these, before the schedule begins.
+        steps: The maximum of steps in the training.
+        warmup: The steps of these before the schedule begins.
     """
     left = max(0, steps - warmup)
     if isinstance(settings, Constant) or left == 0:
@@ -57,11 +57,11 @@ def length(settings: LearningRateSchedule, steps: int, warmup: int) -> int:
 
 
 class LearningRates(SupervisedPlugin):
-    """Changes the learning rate by a schedule while a model trains, after its warm-up.
+    """Changes the learning rate by a schedule after the warm-up.
 
-    Each training (a model, a visit of one, or all at once) has a schedule of its own, over as many
-    steps as that training may take. Rates are set before a step, so that all plugins see that
-    step's own. Afterwards the full rates are back.
+    Each training (of a model, of a visit, or of all models at once) has its own schedule, as long
+    as the maximum of its steps. The rate is set before each step, so that all plugins see it. After
+    the training, the full rates are restored.
 
     Args:
         schedules: Of each model.
@@ -83,11 +83,11 @@ class LearningRates(SupervisedPlugin):
         self._full: list[float | Tensor] = []
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note the full rates; the schedule begins with the first step after the warm-up."""
+        """Keep the full rates. The schedule begins with the first step after the warm-up."""
         clock = strategy.step_clock
         self._model = clock.model
         self._warmup = self._warmups[self._model]
-        self._length = length(self._schedules[self._model], clock.limit, self._warmup)
+        self._length = schedule_length(self._schedules[self._model], clock.limit, self._warmup)
         self._scheduler = None
         self._full = [_copied(group["lr"]) for group in strategy.optimizer.param_groups]
 
@@ -109,22 +109,22 @@ class LearningRates(SupervisedPlugin):
             group.pop("initial_lr", None)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state; the scheduler is made anew from it, for it holds functions."""
+        """Return the state without the scheduler, which holds functions and can be rebuilt."""
         return {name: getattr(self, name) for name in _STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take what ``state_dict`` returned."""
+        """Load the result of ``state_dict``."""
         for name in _STATE:
             setattr(self, name, state[name])
         self._scheduler = None
 
     def _begun(self, optimizer: Optimizer, done: int) -> lr_scheduler.LRScheduler | None:
-        """Make the scheduler as it is after some steps: after none, unless a run was resumed."""
+        """Make the scheduler in its state after some steps (none, unless a run was resumed)."""
         for group, full in zip(optimizer.param_groups, self._full, strict=True):
             group["lr"] = _copied(full)
         own = vars(optimizer).copy()
         made = make_scheduler(self._schedules[self._model], optimizer, self._length)
-        # torch puts a function around the optimizer's step, only to warn: no checkpoint can have it
+        # torch wraps the optimizer's step, only to warn: no checkpoint can store the wrapper
         vars(optimizer).pop("step", None)
         vars(optimizer).update({"step": own["step"]} if "step" in own else {})
         if made is not None:

@@ -1,8 +1,8 @@
 """The Avalanche template that trains on tensors in memory.
 
-Stock Avalanche spends most of its time fetching samples one by one. This template takes the
-tensors of an ``InMemoryDataset`` a batch at a time, shuffles with a generator of its own (so
-that evaluation cannot change the order), and counts steps, not epochs.
+Stock Avalanche spends most of its time on fetching single samples. This template takes batches of
+an ``InMemoryDataset``, shuffles with its own generator (so that evaluation cannot change the
+order), and counts steps, not epochs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from palimpsest.strategies.base.likelihood import loss_of
 
 EVALUATION_BATCH = 512
 _IMAGES_ON_CPU = 128
-"""So many images of an evaluation at a time: what a convolution makes of more leaves the cache."""
+"""The size of an evaluation's batch of images: the activations of larger ones leave the cache."""
 
 _STEP_EVENTS = (
     "before_training_iteration",
@@ -47,12 +47,12 @@ class Batches:
         tensors: Inputs (N, ...), perhaps as `Pixels`, targets (N,) and the task label, or one per
             sample (N,).
         batch_size: Samples of a batch; the last one of a pass may have fewer.
-        steps: How many batches to draw, reshuffled for every pass; ``None``: one pass in order.
+        steps: The number of batches, reshuffled for every pass; ``None``: one pass in order.
         seed: Seeds the shuffling.
 
     Attributes:
-        skipped: How many batches to leave out at the beginning, without loading them.
-        chosen: Which samples the last batch that was drawn consists of, int64; ``None`` in order.
+        skipped: The number of batches to skip at the beginning, without loading them.
+        chosen: The indices of the last batch's samples, int64; ``None`` in order.
     """
 
     def __init__(
@@ -107,15 +107,15 @@ class InMemoryTraining(SupervisedTemplate):
         batch_size: Samples of a training batch.
         steps: Optimizer steps of each experience.
         order_seeds: Seeds the order of each experience's batches.
-        noise_seeds: Two for each experience: the global generators, which the network may draw from
-            (for dropout), are seeded with the first before its training and with the second after
-            it, so that what a strategy draws has no effect there. Empty: they are left alone.
-        device: Where model and data are.
-        plugins: The strategy under test and whatever watches it; a ``StepClock`` comes first.
+        noise_seeds: Two for each experience. They seed the global generators, which the network may
+            use (for dropout), before and after its training, so that random numbers of a strategy
+            have no effect there. Empty: the generators are not seeded.
+        device: Of the model and the data.
+        plugins: The strategy under test and all other plugins; a ``StepClock`` comes first.
         loss: The training loss; cross-entropy by default.
-        order: Gives the batches of a training, from its samples, the size of a batch and the
+        order: Returns the batches of a training, from its samples, the size of a batch and the
             training's number; by default every training shuffles its samples.
-        evaluation_batch: Samples of an evaluation's batch; by default as many as are fast.
+        evaluation_batch: Samples of an evaluation's batch; by default a fast number.
 
     ``train(experience, visit=v)`` takes steps and seeds number v in place of the experience's own.
     """
@@ -155,10 +155,10 @@ class InMemoryTraining(SupervisedTemplate):
         StepClock.attach(self, steps)
 
     def make_optimizer(self, reset_optimizer_state: bool = False, **arguments: Any) -> None:
-        """Hand the optimizer the model's parameters, and reset its state if asked to.
+        """Give the optimizer the model's parameters, and reset its state if asked to.
 
-        Avalanche looks for each parameter among all others. Where the optimizer has the very
-        parameters of the model, there is nothing to look for.
+        Avalanche searches for each parameter among all others. This search is skipped if the
+        optimizer already has the parameters of the model.
         """
         named, known = dict(self.model.named_parameters()), self.optimized_param_id or {}
         has = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
@@ -169,10 +169,10 @@ class InMemoryTraining(SupervisedTemplate):
             self.optimizer.state = defaultdict(dict)
 
     def training_epoch(self, **arguments: Any) -> None:
-        """Train on the batches: Avalanche's loop, calling only what a plugin implements."""
+        """Train on the batches: Avalanche's loop, without calls of methods that do nothing."""
         call = {event: self._implementations(event) for event in _STEP_EVENTS}
 
-        def tell(event: str) -> None:
+        def call_plugins(event: str) -> None:
             for plugin_method in call[event]:
                 plugin_method(self, **arguments)
 
@@ -180,22 +180,22 @@ class InMemoryTraining(SupervisedTemplate):
             if self._stop_training:
                 break
             self.mbatch = batch
-            tell("before_training_iteration")
+            call_plugins("before_training_iteration")
             self.optimizer.zero_grad()
-            tell("before_forward")
+            call_plugins("before_forward")
             self.mb_output = self.forward()
-            tell("after_forward")
+            call_plugins("after_forward")
             self.loss = self.criterion()
-            tell("before_backward")
+            call_plugins("before_backward")
             self.backward()
-            tell("after_backward")
-            tell("before_update")
+            call_plugins("after_backward")
+            call_plugins("before_update")
             self.optimizer_step()
-            tell("after_update")
-            tell("after_training_iteration")
+            call_plugins("after_update")
+            call_plugins("after_training_iteration")
 
     def criterion(self) -> Tensor:
-        """Return the batch's loss; of several models, each sample's over the classes of its own."""
+        """Return the batch's loss. Each sample's loss is over the classes of its own model."""
         return loss_of(self, self.mb_output, self.mb_y, self.mb_task_id)
 
     def _implementations(self, event: str) -> list[Callable[..., None]]:
@@ -235,9 +235,9 @@ class InMemoryTraining(SupervisedTemplate):
         Args:
             experience: What to train on.
             eval_streams: Passed on to Avalanche.
-            instead: Replaces the training (in a run that takes a model over): leaves the model and
-                its optimizer as the training would, and returns its steps. The plugins see one
-                step in which the trained parameters have a gradient of zero, and nothing moves.
+            instead: Replaces the training (in a run that reuses a first model): it changes the
+                model and its optimizer like the training, and returns its steps. The plugins see
+                one step in which the trained parameters have a gradient of zero, and nothing moves.
             **arguments: Passed on to Avalanche and all plugins.
         """
         seeds = self._noise_seeds
@@ -254,11 +254,33 @@ class InMemoryTraining(SupervisedTemplate):
             seed_generators(after)
 
     def _unpack_minibatch(self) -> None:
-        """Nothing to unpack: a batch is a list of tensors that are on the device already."""
+        """Do nothing: a batch is already a list of tensors on the device."""
 
 
 def silent_evaluator() -> EvaluationPlugin:
-    """Return Avalanche's evaluation plugin with nothing in it, and without its warning."""
+    """Return an empty evaluation plugin of Avalanche, without its warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return EvaluationPlugin()
+
+
+def train_in_bfloat16(strategy: Any) -> None:
+    """Let a strategy compute the forward passes of its training in bfloat16, by torch's autocast.
+
+    Weights, gradients, the optimizer and the loss stay float32, and so does everything outside of
+    these passes: evaluations, importances, distillation.
+
+    Args:
+        strategy: An Avalanche strategy, which is changed in place.
+    """
+    plain = strategy.forward
+    kind = torch.device(strategy.device).type
+
+    def forward(*arguments: Any, **keywords: Any) -> Any:
+        if not strategy.is_training:
+            return plain(*arguments, **keywords)
+        with torch.autocast(kind, torch.bfloat16):
+            outputs = plain(*arguments, **keywords)
+        return outputs.float() if isinstance(outputs, Tensor) else outputs
+
+    strategy.forward = forward

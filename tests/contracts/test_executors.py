@@ -19,7 +19,7 @@ import torch
 from at_length import at_length
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.executor import LostJob
 from palimpsest.benchmark.executors.in_process import InProcess
 from palimpsest.benchmark.executors.local.workers import WorkerProcesses
 from palimpsest.benchmark.executors.run_jobs import run_jobs
@@ -99,7 +99,7 @@ class Elsewhere:
             files[0].write_bytes(pickle.dumps((jobs, plugins.loaded(), self.root)))
             ran = subprocess.run([sys.executable, "-c", self.program, *files], check=False)
             if ran.returncode:
-                yield from (Lost(job, "gone") for job in jobs)
+                yield from (LostJob(job, "gone") for job in jobs)
                 return
             for job, records in zip(jobs, pickle.loads(files[1].read_bytes()), strict=True):
                 report(job, JobProgress(1.0, records[0].curves))

@@ -24,7 +24,7 @@ from palimpsest.benchmark.executors.in_process import InProcess
 from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.executors.scratch import WithScratch
 from palimpsest.benchmark.orchestration.loop import run_suite
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.suites.loading import load_suite
@@ -150,7 +150,7 @@ def test_a_killed_worker_is_replaced_and_its_run_begins_again(ray_executor, long
 
 def test_a_killed_run_goes_on_from_its_checkpoint(ray_executor, long_runs, tmp_path):
     chosen, expected = long_runs
-    checkpoints = Checkpoints(tmp_path / "runs.db.checkpoints", 50)
+    checkpoints = CheckpointSettings(tmp_path / "runs.db.checkpoints", 50)
     checkpoints.store.touch()
     killed, said = [], []
 

@@ -20,7 +20,7 @@ from palimpsest.benchmark.executors.in_process import InProcess
 from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.executors.slurm.job_folder import JobFolder, job_folders
 from palimpsest.benchmark.orchestration.loop import run_suite
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.record_files import write_run
 from palimpsest.benchmark.store.unsaved_runs import unsaved_runs
@@ -98,7 +98,7 @@ def test_the_run_of_a_killed_task_goes_on_in_another(executor, tmp_path):
     chosen = tuple(load_suite(LONG).runs("cpu", tmp_path))
     with InProcess(tmp_path) as here:
         expected = contract.numbers(run_jobs(chosen, here, lambda *_: None))
-    checkpoints = Checkpoints(tmp_path / "runs.db.checkpoints", 50)
+    checkpoints = CheckpointSettings(tmp_path / "runs.db.checkpoints", 50)
     killed, said = [], []
 
     def kill(_):

@@ -7,7 +7,7 @@ import torch
 
 import palimpsest.benchmark.runs.checkpoints.training as training
 from palimpsest import run_suite
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, folder_of
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings, checkpoints_folder
 from palimpsest.benchmark.runs.checkpoints.storage import load, save
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.runner import execute_job
@@ -48,8 +48,8 @@ def killed_at(monkeypatch, job, folder, number, every=None):
     with monkeypatch.context() as patched:
         patched.setattr(training, "save", save_and_die)
         with pytest.raises(Killed):
-            execute_job(job, folder, checkpoints=Checkpoints(folder, every, 0.0))
-    return Checkpoints(folder, every).of(job)
+            execute_job(job, folder, checkpoints=CheckpointSettings(folder, every, 0.0))
+    return CheckpointSettings(folder, every).of(job)
 
 
 def damage(path, job, kind, attribute, value):
@@ -72,7 +72,7 @@ def test_a_damaged_posterior_is_a_failed_run_that_begins_again(monkeypatch, tmp_
     suite = {"suite": "s", "seeds": 1, "scenarios": {"it": SCENARIO}, "strategies": {kind: {}}}
     store = tmp_path / "runs.db"
     (job,) = [(run,) for run in load_suite(suite).runs("cpu", tmp_path)]
-    files = killed_at(monkeypatch, job, folder_of(store), 1)
+    files = killed_at(monkeypatch, job, checkpoints_folder(store), 1)
     class_, attribute, value, said = BETWEEN[kind]
     damage(files.between, job, class_, attribute, value)
     (record,) = run_suite(suite, store=store, workers=0)
@@ -100,7 +100,7 @@ def test_so_is_one_that_is_damaged_within_a_training(monkeypatch, tmp_path, kind
         damage(files.within, job, "ParameterDict", "_parameters", value)
     else:
         damage_deviations(files.within, job, value)
-    (record,) = execute_job(job, tmp_path, checkpoints=Checkpoints(tmp_path / "kept", 4))
+    (record,) = execute_job(job, tmp_path, checkpoints=CheckpointSettings(tmp_path / "kept", 4))
     assert record.status == "failed"
     assert record.error.startswith(said)
 

@@ -199,9 +199,9 @@ def test_a_store_that_is_taken_away_while_it_is_written_is_told(tmp_path, how, m
         if how == "replaced":
             run_suite({**content, "seeds": [7]}, store=path, workers=0)
 
-    with pytest.raises(UserError, match="removed or replaced while its runs") as told:
+    with pytest.raises(UserError, match="removed or replaced while runs") as told:
         run_suite(content, store=path, workers=0, progress=watch)
-    assert "3 of the runs" in str(told.value)
+    assert "3 runs of these suites are in" in str(told.value)
     again = run_suite(content, store=path, workers=0, progress=lambda news: pytest.fail("anew"))
     assert [r.accuracy_matrix for r in again] == [r.accuracy_matrix for r in undisturbed]
     assert json.dumps([r.key for r in again]) == json.dumps([r.key for r in undisturbed])

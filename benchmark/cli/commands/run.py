@@ -95,7 +95,7 @@ def _beginning(plan: Plan, display: Display) -> Watcher:
 
 def _with_workers(plan: Plan) -> str:
     target = plan.options.target
-    where = "" if target.is_local else f" on {target.told()}"
+    where = "" if target.is_local else f" on {target.description()}"
     return f"with {several(plan.workers, 'worker')}{where}" if plan.workers else where.strip()
 
 

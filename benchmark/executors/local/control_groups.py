@@ -1,6 +1,6 @@
-"""What the control groups of this process say: the limits of a container, a batch job or a service.
+"""The control groups of this process: the limits of a container, a batch job or a service.
 
-Both versions are read. A limit of any group above counts, too.
+Both versions of control groups are read. The limits of parent groups count, too.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ControlGroups:
-    """The groups of this process.
+    """The control groups of this process.
 
     Attributes:
-        tree: Where they are mounted.
-        own: The file that names those of this process.
+        tree: The mount point.
+        own: The file with the names of this process's groups.
     """
 
     tree: Path = Path("/sys/fs/cgroup")
     own: Path = Path("/proc/self/cgroup")
 
     def memory_kills(self) -> int:
-        """Return how many of its processes were ended for want of memory; 0 if unknown."""
+        """Return how many of its processes were killed for lack of memory; 0 if unknown."""
         for folder in self._folders("memory"):
             for name in ("memory.events", "memory.oom_control"):
-                told = _table(folder / name)
-                if "oom_kill" in told:
-                    return told["oom_kill"]
+                counts = _table(folder / name)
+                if "oom_kill" in counts:
+                    return counts["oom_kill"]
         return 0
 
     def processors(self) -> float | None:
-        """Return how many processors may be used at a time; ``None`` where nothing limits it."""
+        """Return the number of processors that may be used; ``None`` without a limit."""
         limits = []
         for folder in self._folders("cpu"):
             quota, *period = _words(folder / "cpu.max") or ["max"]
@@ -45,14 +45,14 @@ class ControlGroups:
         return min((limit for limit in limits if limit > 0), default=None)
 
     def free_memory(self) -> int | None:
-        """Return how many bytes are left; ``None`` where nothing limits it.
+        """Return the free memory in bytes; ``None`` without a limit.
 
-        Files that the system keeps in memory and would drop do not count as used.
+        The system's file cache counts as free.
         """
         left = []
         for folder in self._folders("memory"):
-            told = _table(folder / "memory.stat")
-            dropped = told.get("total_inactive_file", told.get("inactive_file", 0))
+            usage_of = _table(folder / "memory.stat")
+            dropped = usage_of.get("total_inactive_file", usage_of.get("inactive_file", 0))
             for most, used in (
                 ("memory.max", "memory.current"),
                 ("memory.limit_in_bytes", "memory.usage_in_bytes"),
@@ -63,7 +63,7 @@ class ControlGroups:
         return min(left, default=None)
 
     def _folders(self, controller: str) -> Iterator[Path]:
-        """Yield the folder of the process's group and of those above it.
+        """Yield the folder of the process's group and of its parents.
 
         In a container, the tree may begin at the process's own group.
         """
@@ -94,6 +94,6 @@ def _words(file: Path) -> list[str]:
 
 
 def _table(file: Path) -> dict[str, int]:
-    """Lines of a name and a number."""
+    """Parse lines of a name and a number."""
     rows = [line.split() for line in (_text(file) or "").splitlines()]
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}

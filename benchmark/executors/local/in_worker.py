@@ -1,4 +1,4 @@
-"""What a worker process does: it gets jobs through a pipe, and answers with news and records."""
+"""The code in a worker process: it receives jobs through a pipe, and sends progress and records."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from typing import Any, Literal
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 Message = Literal["ready"] | UserError | JobProgress | list[Record]
-"""What a worker sends: that it is ready for its first job, or why it never will be; how far its job
-is; the job's result."""
+"""A worker's message: it is ready for its first job, or why it cannot be; the progress of its job;
+the result of its job."""
 
 PREPARATION = "palimpsest.benchmark.executors.local.worker_process"
 
 _END_WITH_PARENT = 1
-"""Linux's number of the request for a signal when the parent ends (``PR_SET_PDEATHSIG``)."""
+"""Linux's ``PR_SET_PDEATHSIG``, which requests a signal when the parent ends."""
 
 _SECONDS = 0.2
-"""At least this long from one message to the next, so that training is not slowed."""
+"""The shortest time between messages, so that training is not slowed down."""
 
 
 def serve(
@@ -44,15 +44,15 @@ def serve(
     root: Path,
     scratch: Path | None,
     known: plugins.Loaded,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointSettings | None = None,
 ) -> None:
-    """Carry out jobs until the connection is closed.
+    """Run jobs until the connection is closed.
 
     Args:
-        connection: Where jobs come from, and ``Message`` go to.
+        connection: Receives jobs, and sends ``Message``.
         root: The folder that holds the data sets.
-        scratch: The folder through which workers share files, or ``None``.
-        known: The plugins that are loaded where the jobs come from.
+        scratch: The folder in which workers share files, or ``None``.
+        known: The plugins that are loaded in the parent process.
         checkpoints: Of the jobs, or ``None``.
     """
     _end_with_fork_server()
@@ -62,7 +62,7 @@ def serve(
     except UserError as error:
         connection.send(error)
         return
-    with contextlib.suppress(EOFError, ConnectionError):  # nobody listens any more
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent has closed it
         connection.send("ready")
         while True:
             job: Job = connection.recv()
@@ -71,14 +71,14 @@ def serve(
 
 
 def print_to_errors() -> None:
-    """Let what a plugin prints go where errors go: the command's own output is not for it."""
+    """Redirect the output of plugins to stderr, since stdout is for the command's own output."""
     os.dup2(2, 1)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # else it is lost when the worker is ended
+        sys.stdout.reconfigure(line_buffering=True)  # output is not lost when the worker ends
 
 
 def prepare(scratch: Path | None, known: plugins.Loaded) -> None:
-    """Make this process ready for jobs.
+    """Prepare this process for jobs.
 
     Raises:
         UserError: There is not enough memory, or a plugin cannot be loaded.
@@ -98,14 +98,14 @@ def execute(
     root: Path,
     scratch: Path | None,
     progress: Callable[[JobProgress], None],
-    checkpoints: Checkpoints | None = None,
+    checkpoints: CheckpointSettings | None = None,
 ) -> list[Record]:
-    """Carry out a job, and leave nothing of it in memory."""
+    """Run a job, and free its memory."""
     from palimpsest.benchmark.runs.runner import execute_job
 
     records = execute_job(job, root, scratch, progress, checkpoints)
-    # Scenario and strategy refer to each other: without this, the tensors of several runs would
-    # stay in memory, gigabytes where every model has data of its own.
+    # Scenario and strategy refer to each other. Without this, the tensors of several runs would
+    # stay in memory.
     gc.collect()
     return records
 
@@ -113,24 +113,24 @@ def execute(
 def seldom(
     send: Callable[[JobProgress], None], seconds: float = _SECONDS
 ) -> Callable[[JobProgress], None]:
-    """Return what sends a copy of the progress, unless it has done so in the last seconds.
+    """Return a function that sends copies of progress, but not more often than this.
 
-    What has a message is sent at once.
+    Progress with a message is sent at once.
     """
     due = 0.0
 
-    def tell(job_progress: JobProgress) -> None:
+    def send_seldom(job_progress: JobProgress) -> None:
         nonlocal due
         now = time.monotonic()
         if now >= due or job_progress.message:
             due = now + seconds
             send(job_progress.copied())
 
-    return tell
+    return send_seldom
 
 
 def _end_with_parent() -> None:
-    """End with the parent: where it was killed, nothing else would end this process."""
+    """End with the parent. If the parent is killed, nothing else would end this process."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -138,9 +138,9 @@ def _end_with_parent() -> None:
 
 
 def _end_with_fork_server() -> None:
-    """Let the system end this process with the fork server, which ends with the parent.
+    """Let the system kill this process together with the fork server, which ends with the parent.
 
-    A process that has been stopped (SIGSTOP) does not see its parent end, but can be killed.
+    A stopped process (SIGSTOP) does not see that its parent has ended, but can be killed.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""How worker processes are started, and where they cannot be."""
+"""Starts worker processes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _PAUSES = (0.1, 0.5, 2.0)
 """Seconds between tries to start a process."""
 
 _LONGEST = 104
-"""Bytes of a socket's path, with the byte that ends it: 108 on Linux, 104 elsewhere."""
+"""The limit in bytes for a socket's path and its final byte: 108 on Linux, 104 elsewhere."""
 
 _OF_PYTHON, _SOCKET = "pymp-12345678", "listener-12345678"
-"""Names as Python makes them: its folder for sockets, a socket in it."""
+"""Names like those that Python chooses for its folder of sockets and a socket in it."""
 
 _SHORT = ("/tmp", "/var/tmp", "/dev/shm")
-"""Folders for sockets where the usual one has too long a path."""
+"""Folders for sockets if the path of the usual one is too long."""
 
 
 def check_may_start() -> None:
-    """Refuse to start workers where Python cannot.
+    """Refuse to start workers if Python does not allow it in this process.
 
     Raises:
         UserError: Says why, and what to do.
@@ -46,13 +46,13 @@ def check_may_start() -> None:
         raise UserError(f"this process is a worker itself and may not start others; {advice}")
     if getattr(process, "_inheriting", False):
         raise UserError(
-            "this program is being imported by a process that it starts itself; put what it does "
+            "this program is being imported by a process that it starts itself; put its code "
             f'under if __name__ == "__main__", or {advice}'
         )
 
 
 def context() -> ForkServerContext | SpawnContext:
-    """The way in which this system starts worker processes."""
+    """Return the start method of this system."""
     if sys.platform != "linux":  # elsewhere, what torch loads may not survive a fork
         return multiprocessing.get_context("spawn")
     forkserver = multiprocessing.get_context("forkserver")
@@ -61,7 +61,7 @@ def context() -> ForkServerContext | SpawnContext:
 
 
 def start(process: BaseProcess) -> None:
-    """Start a process; where the fork server has just been killed, another one is started for it.
+    """Start a process, with a new fork server if the last one has just been killed.
 
     Raises:
         UserError: The system allows no more processes, or they cannot be started.
@@ -82,10 +82,10 @@ def start(process: BaseProcess) -> None:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Let processes start without importing the program that starts them.
+    """Start processes that do not import the main program.
 
-    They need nothing from it, and without an ``if __name__ == "__main__"`` it would run again in
-    each of them. Python decides by the module ``__main__`` what a new process imports.
+    They do not need it, and without an ``if __name__ == "__main__"`` it would run again in each of
+    them. Python imports the file of the module ``__main__`` in new processes.
     """
     program = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -97,10 +97,10 @@ def _without_main() -> Iterator[None]:
 
 @contextlib.contextmanager
 def safe_path() -> Iterator[None]:
-    """Let processes start without the working folder on their path.
+    """Start processes without the working folder on their path.
 
-    Python puts it in front of its own library, and files there may have any name (``random.py``).
-    Once they have started, processes get the path of this one.
+    Python puts it before its own library, and files there may have any name (``random.py``). After
+    the start, processes get the path of this one.
     """
     own = _SAFE_PATH not in os.environ
     if own:
@@ -113,17 +113,17 @@ def safe_path() -> Iterator[None]:
 
 
 def _let_sockets_fit() -> None:
-    """Let Python make the fork server's socket where its path is short enough.
+    """Choose a folder with a path that is short enough for the fork server's socket.
 
-    Python makes one folder of its own for sockets, in the folder for temporary files, and keeps to
-    it. Below a long TMPDIR no socket can be made; where the folder has been removed, neither.
+    Python makes one folder for sockets, in the folder for temporary files. No socket can be made if
+    TMPDIR is too long, or if Python's folder has been removed.
     """
     config: Any = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     made = config.get("tempdir")
     if made is not None and Path(made).is_dir() and _fits(Path(made)):
         return
     config["tempdir"] = None
-    with contextlib.suppress(FileNotFoundError):  # nothing can be written anywhere
+    with contextlib.suppress(FileNotFoundError):  # there is no folder for temporary files
         if _fits(Path(tempfile.gettempdir(), _OF_PYTHON)):
             return
     usual = tempfile.tempdir

@@ -1,4 +1,4 @@
-"""A worker process as seen by the process that gives it jobs."""
+"""A worker process, from the side of the parent process."""
 
 from __future__ import annotations
 
@@ -16,35 +16,34 @@ from palimpsest.benchmark.executors.local import in_worker, starting
 from palimpsest.benchmark.executors.local.control_groups import ControlGroups
 from palimpsest.benchmark.executors.local.in_worker import Message
 from palimpsest.benchmark.executors.process_exit import ProcessExit
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.suites.jobs import Job
 
 _PATIENCE = 5.0
-"""Seconds that the end of a process is waited for."""
+"""The seconds to wait for the end of a process."""
 
 _FORK_SERVER_GONE = 255
-"""The exit status that Python gives where nobody knows it."""
+"""Python's value for an unknown exit status."""
 
 
 class Worker:
     """A process that runs one job at a time.
 
-    A thread listens to it, so that no process, whatever state it is in, can block this one. Workers
-    do not import the program that starts them, so that scripts need no
-    ``if __name__ == "__main__"``, and notebooks work.
+    A thread listens to it, so that no process can block this one. Workers do not import the main
+    program, so that scripts need no ``if __name__ == "__main__"``, and notebooks work.
 
     Args:
-        news: Gets what the process sends, with this worker; ``None`` when it has ended.
+        news: Receives this worker with each message of the process, and with ``None`` at its end.
         root: The folder that holds the data sets.
-        scratch: The folder through which workers share files, or ``None``.
+        scratch: The folder in which workers share files, or ``None``.
         checkpoints: Of the jobs, or ``None``.
 
     Attributes:
-        job: What it is carrying out, or ``None``.
-        job_progress: How far that is.
-        since: When that began, or else the process (``time.monotonic``).
-        ready: Whether it has started.
+        job: The active job, or ``None``.
+        job_progress: The progress of the job.
+        since: When the job or else the process began (``time.monotonic``).
+        ready: Whether the process has started.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Worker:
         news: SimpleQueue[tuple[Worker, Message | None]],
         root: Path,
         scratch: Path | None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointSettings | None = None,
     ) -> None:
         self.job: Job | None = None
         self.job_progress = JobProgress(0.0)
@@ -69,7 +68,7 @@ class Worker:
         threading.Thread(target=self._listen, name="worker", daemon=True).start()
 
     def begin(self, job: Job) -> bool:
-        """Give it a job; return whether it is still there to take it."""
+        """Send a job to the process; return whether that was possible."""
         try:
             self._connection.send(job)
         except OSError:
@@ -78,11 +77,11 @@ class Worker:
         return True
 
     def kill(self) -> None:
-        """Let the process end, whatever it is doing."""
+        """Kill the process."""
         self._process.kill()
 
     def end(self) -> None:
-        """End the process, and wait for that."""
+        """Kill the process, and wait for its end."""
         self.kill()
         self._process.join(_PATIENCE)
         if self._process.exitcode == _FORK_SERVER_GONE and self._process.pid is not None:
@@ -90,15 +89,15 @@ class Worker:
                 os.kill(self._process.pid, signal.SIGKILL)
 
     def exit(self) -> ProcessExit:
-        """Return how the process has ended."""
+        """Return the end of the process."""
         self._process.join(_PATIENCE)
         code = self._process.exitcode
-        self.end()  # where it only closed its connection, or nobody knows
+        self.end()  # in case it only closed its connection
         kills = ControlGroups().memory_kills()
         return ProcessExit(code, out_of_memory=kills > self._kills_before)
 
     def _listen(self) -> None:
-        # What a job has started may hold the connection open when the process itself has ended.
+        # Child processes of a job may keep the connection open after the process has ended.
         with contextlib.suppress(Exception), self._connection as connection:
             while connection in wait([connection, self._process.sentinel]):
                 self._news.put((self, connection.recv()))

@@ -1,6 +1,6 @@
-"""What every worker process starts with; importing this makes the process a worker.
+"""The start of every worker process: importing this module prepares the process.
 
-A fork server imports it once; the workers that it forks have nothing left to import.
+A fork server imports it once, so that its forked workers have nothing left to import.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 from palimpsest.benchmark.runs.failure import NO_MEMORY, lacks_memory
 
 refused = ""
-"""Why this process cannot train; the fork server hands it to its workers."""
+"""Why this process cannot train; forked workers inherit it from the fork server."""
 
 
 def _prepare() -> None:
@@ -24,14 +24,14 @@ def _prepare() -> None:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"  # read by the imports below; threads would not survive a fork
     logging.captureWarnings(capture=True)  # Avalanche's, several per run
-    gc.disable()  # imports make no garbage; collecting takes a sixth of their time
+    gc.disable()  # imports make no garbage, and collection takes a sixth of their time
     import torch
 
     import palimpsest.benchmark.runs.runner  # noqa: F401
 
     torch.set_num_threads(1)
     gc.freeze()  # collections would write to memory that forked workers share
-    atexit.register(gc.unfreeze)  # or libraries complain of leaks when the fork server ends
+    atexit.register(gc.unfreeze)  # else libraries report leaks when the fork server ends
     gc.enable()
 
 

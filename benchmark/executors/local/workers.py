@@ -1,7 +1,7 @@
-"""Jobs spread over worker processes, which import once, load data once and are reused.
+"""The executor that runs jobs in worker processes, which are reused.
 
-On Linux a fork server does the imports for all workers; data sets are shared through files in a
-scratch folder.
+On Linux a fork server does the imports for all workers. Data sets are shared as files in a scratch
+folder.
 """
 
 from __future__ import annotations
@@ -13,39 +13,37 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.executor import JobResult, Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.local.in_worker import Message
 from palimpsest.benchmark.executors.local.starting import check_may_start
 from palimpsest.benchmark.executors.local.worker import Worker
 from palimpsest.benchmark.executors.scratch import WithScratch
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
-from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 _POLL_SECONDS = 0.2
 _START_SECONDS = 300.0
-"""A worker that has not started after this time never will."""
+"""The time limit for the start of a worker."""
 
 _IN_VAIN = 2
-"""How many times in a row each worker may end before one is ready."""
+"""How many times in a row each worker may end before any worker is ready."""
 
 
 class WorkerProcesses(WithScratch):
-    """Carries out jobs in processes on this machine, with one thread each.
+    """Runs jobs in processes on this machine, with one thread each.
 
-    If a process dies, the job that it was carrying out is lost, and another process takes its
-    place; other jobs do not notice.
+    If a process dies, its job is lost, and a new process is started. Other jobs are not affected.
 
     Args:
         root: The folder that holds the data sets.
-        workers: How many processes.
-        scratch: Where to make a folder for shared files; ``None`` for the system's.
-        run_timeout: Seconds that a run may take, or ``None``. A job whose runs share one training
-            has that of each of them.
+        workers: The number of processes.
+        scratch: The parent of the folder for shared files; ``None`` for the system's.
+        run_timeout: The time limit of a run in seconds, or ``None``. The limit of a job is the sum
+            over its runs.
         checkpoints: Of the jobs, or ``None``.
-        shared: A folder for shared files that others made, in place of one of its own.
+        shared: An existing folder for shared files to use instead.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class WorkerProcesses(WithScratch):
         workers: int,
         scratch: Path | None = None,
         run_timeout: float | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointSettings | None = None,
         shared: Path | None = None,
     ) -> None:
         super().__init__(scratch, shared)
@@ -65,11 +63,11 @@ class WorkerProcesses(WithScratch):
 
     @property
     def workers(self) -> int:
-        """How many processes there are."""
+        """The number of processes."""
         return self._workers
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
-        """Carry out jobs; see ``Executor``.
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[JobResult, None, None]:
+        """Run jobs; see ``Executor``.
 
         Raises:
             UserError: This process may not start others, or workers do not start.
@@ -86,21 +84,21 @@ class WorkerProcesses(WithScratch):
 
 
 class _Pool:
-    """The workers of some jobs, from the first job to the last.
+    """The workers for some jobs.
 
     Args:
-        jobs: What to do, in this order.
-        size: How many workers.
-        folders: That of the data sets, that through which workers share files, or ``None``, and
-            those of checkpoints, or ``None``.
-        run_timeout: Seconds that a run may take, or ``None``.
+        jobs: In this order.
+        size: The number of workers.
+        folders: The folder of the data sets, the one for shared files or ``None``, and the settings
+            of checkpoints or ``None``.
+        run_timeout: The time limit of a run in seconds, or ``None``.
     """
 
     def __init__(
         self,
         jobs: Jobs,
         size: int,
-        folders: tuple[Path, Path | None, Checkpoints | None],
+        folders: tuple[Path, Path | None, CheckpointSettings | None],
         run_timeout: float | None,
     ) -> None:
         self._jobs = iter(jobs)
@@ -118,32 +116,32 @@ class _Pool:
         """Whether every job has ended."""
         return self._exhausted and not any(worker.job for worker in self._workers)
 
-    def next_results(self, report: Report) -> list[list[Record] | Lost]:
-        """Wait for news for a moment, and return the results among them."""
+    def next_results(self, report: OnJobProgress) -> list[JobResult]:
+        """Wait briefly for messages, and return the results among them."""
         self._hand_out(report)
         try:
             worker, message = self._news.get(timeout=_POLL_SECONDS)
         except Empty:
             for worker in self._workers:
-                _tell(worker, report)
-            results: list[list[Record] | Lost] = []
+                _report(worker, report)
+            results: list[JobResult] = []
         else:
-            known = worker in self._workers  # or it was ended, and these are its last words
+            known = worker in self._workers  # else it was ended meanwhile
             results = self._note(worker, message, report) if known else []
-        if self._news.empty():  # what has ended meanwhile has not taken too long
+        if self._news.empty():  # a job that has ended meanwhile is not overdue
             results += self._end_overdue()
-        self._hand_out(report)  # before the results are dealt with
+        self._hand_out(report)  # before the results are processed
         return results
 
     def end(self) -> None:
-        """End all processes, whatever they are doing."""
+        """Kill all processes."""
         for worker in self._workers:
             worker.kill()
         for worker in self._workers:
             worker.end()
 
-    def _hand_out(self, report: Report) -> None:
-        """Give jobs to the workers that have none, and start those that are missing."""
+    def _hand_out(self, report: OnJobProgress) -> None:
+        """Give jobs to idle workers, and start missing workers."""
         for worker in self._workers:
             if worker.ready and worker.job is None:
                 self._next = self._next or next(self._jobs, None)
@@ -152,20 +150,20 @@ class _Pool:
                     return
                 if worker.begin(self._next):
                     self._next = None
-                    _tell(worker, report)
+                    _report(worker, report)
         while not self._exhausted and len(self._workers) < self._size:
             self._workers.add(Worker(self._news, *self._folders))
 
     def _note(
-        self, worker: Worker, message: Message | None, report: Report
-    ) -> list[list[Record] | Lost]:
+        self, worker: Worker, message: Message | None, report: OnJobProgress
+    ) -> list[JobResult]:
         if message is None:
             return self._ended(worker)
         if message == "ready":
             self._in_vain, worker.ready = 0, True
         elif isinstance(message, JobProgress):
             worker.job_progress = message
-            _tell(worker, report)
+            _report(worker, report)
         elif isinstance(message, UserError):
             raise message
         else:
@@ -173,8 +171,8 @@ class _Pool:
             return [message]
         return []
 
-    def _ended(self, worker: Worker) -> list[list[Record] | Lost]:
-        """Note that a process has ended, and return the job that is lost with it."""
+    def _ended(self, worker: Worker) -> list[JobResult]:
+        """Handle the end of a process, and return its lost job."""
         self._workers.remove(worker)
         exit = worker.exit()
         if not worker.ready:
@@ -184,11 +182,11 @@ class _Pool:
                 f"workers end as soon as they start: {exit}; run everything in this process "
                 "(workers=0 in Python), which may show why"
             )
-        return [] if worker.job is None else [Lost(worker.job, str(exit), exit.kind)]
+        return [] if worker.job is None else [LostJob(worker.job, str(exit), exit.kind)]
 
-    def _end_overdue(self) -> list[list[Record] | Lost]:
-        """End the processes that take too long, and return the jobs that are lost with them."""
-        lost: list[list[Record] | Lost] = []
+    def _end_overdue(self) -> list[JobResult]:
+        """End the processes of overdue jobs, and return these jobs as lost."""
+        lost: list[JobResult] = []
         now = time.monotonic()
         for worker in [*self._workers]:
             passed = now - worker.since
@@ -196,7 +194,7 @@ class _Pool:
                 self._workers.remove(worker)
                 worker.end()
                 reason = f"it took longer than {self._limit(worker.job):g} s (--run-timeout)"
-                lost.append(Lost(worker.job, reason, FailureKind.TIMED_OUT, final=True))
+                lost.append(LostJob(worker.job, reason, FailureKind.TIMED_OUT, final=True))
             elif not worker.ready and passed > _START_SECONDS:
                 worker.end()
         return lost
@@ -205,6 +203,6 @@ class _Pool:
         return math.inf if self._run_timeout is None else self._run_timeout * len(job)
 
 
-def _tell(worker: Worker, report: Report) -> None:
+def _report(worker: Worker, report: OnJobProgress) -> None:
     if worker.job is not None:
         report(worker.job, worker.job_progress)

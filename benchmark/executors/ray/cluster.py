@@ -1,6 +1,6 @@
-"""Jobs as tasks of a Ray cluster, which places them, retries them, and spills what it must.
+"""The executor for Ray: jobs are tasks of a cluster, which schedules and retries them.
 
-What runs in a task is in ``task.py``.
+``task.py`` is the code of a task.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.executor import JobResult, Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.ray import task as ray_task
 from palimpsest.benchmark.executors.ray.connection import connect, first_line
 from palimpsest.benchmark.executors.ray.nodes import Nodes
-from palimpsest.benchmark.executors.ray.task import Beginning, Missing, Refused, WorkerSettings
+from palimpsest.benchmark.executors.ray.task import (
+    Attempt,
+    MissingData,
+    NodeRefusal,
+    WorkerSettings,
+)
 from palimpsest.benchmark.executors.scratch import remove_node_scratch
 from palimpsest.benchmark.executors.shipped_data import parts_of
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.resources import Resources
 
@@ -41,30 +45,29 @@ _NEWS_SECONDS = 0.5
 _NODES_SECONDS = 5.0
 
 _NO_NODE_SECONDS = 300.0
-"""So long a cluster may have no node that is able to run what is left."""
+"""How long a cluster may have no node for the remaining jobs."""
 
 _AHEAD = 0.25
-"""Of what the cluster has room for, this much more waits there, so that no node waits for us and
-an autoscaler sees that there is more to do."""
+"""The share of jobs that wait in the cluster, for idle nodes and for an autoscaler."""
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 class RayCluster:
-    """Carries out jobs on a Ray cluster.
+    """Runs jobs on a Ray cluster.
 
-    Lost jobs are tried again by Ray, on any node, at once.
+    Ray retries lost jobs at once, on any node.
 
     Args:
-        root: The folder that holds the data sets; what a node does not have there is sent to it.
-        address: ``auto`` for the cluster that this machine is part of (where there is none, one of
-            this machine is started, and ended at the exit), or ``HOST:PORT``.
-        workers: How many jobs at a time at most; ``None`` for as many as there is room for.
-        scratch: Where nodes make a folder for shared files; ``None`` for the system's.
-        run_timeout: Seconds that a run may take, or ``None``.
-        retries: How often a job is tried again whose process or node has died.
-        resources: What a run of each suite needs, by the suite's name.
-        checkpoints: Of the jobs, on nodes that see the folder they are in; ``None`` for none.
+        root: The folder that holds the data sets. Missing data sets are sent to nodes.
+        address: ``auto`` for the cluster of this machine (if there is none, a cluster of this
+            machine is started, and ended at the exit), or ``HOST:PORT``.
+        workers: The maximum of parallel jobs; ``None`` for the room of the cluster.
+        scratch: The parent of the folder for shared files on nodes; ``None`` for the system's.
+        run_timeout: The time limit of a run in seconds, or ``None``.
+        retries: How often a job is retried after its process or node has died.
+        resources: The resources of a run, by the suite's name.
+        checkpoints: Of the jobs, on nodes that see their folder; ``None`` for none.
 
     Raises:
         UserError: There is no such cluster.
@@ -79,7 +82,7 @@ class RayCluster:
         run_timeout: float | None = None,
         retries: int = 1,
         resources: Mapping[str, Resources] | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointSettings | None = None,
     ) -> None:
         self._connected = connect(address)
         self._root = root
@@ -98,7 +101,7 @@ class RayCluster:
 
     @property
     def workers(self) -> int:
-        """How many jobs it runs at a time, as the cluster is now."""
+        """The number of parallel jobs in the current cluster."""
         shapes = list(self._resources.values()) or [Resources()]
         room = max(self.nodes.room(shape, "cpu") for shape in shapes)
         return max(1, min(room, self._most or room))
@@ -126,11 +129,11 @@ class RayCluster:
         if self._connected:
             ray.shutdown()
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
-        """Carry out jobs; see ``Executor``.
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[JobResult, None, None]:
+        """Run jobs; see ``Executor``.
 
         Raises:
-            UserError: No node has what a run needs, or one cannot run any.
+            UserError: No node has the resources of a run, or a node cannot run jobs.
         """
         self._active = active = _ActiveTasks(self, jobs, report)
         try:
@@ -141,39 +144,39 @@ class RayCluster:
                 active.end()
 
     def check_here(self) -> None:
-        """Give up where Ray has ended on this machine: it would soon end this process, too.
+        """Stop if Ray has ended on this machine, since it would soon end this process, too.
 
         Raises:
-            UserError: It has.
+            UserError: Ray has ended.
         """
         if not self.nodes.answers_here():
             self._is_lost = True
             raise UserError(
-                "Ray has ended on this machine (its raylet died or was killed), so that runs "
-                "cannot be carried out; start it again ('ray start'): the same command goes on "
-                "with the runs that have not ended"
+                "Ray has ended on this machine (its raylet died or was killed), so no run can be "
+                "executed; start it again ('ray start'), and the same command continues with the "
+                "runs that have not ended"
             )
 
     def needs(self, job: Job) -> Resources:
-        """Return what a job needs."""
+        """Return the resources of a job."""
         return self._resources.get(job[0].suite, Resources())
 
     def limit(self, job: Job) -> float:
-        """Return how many seconds a job may take."""
+        """Return the time limit of a job in seconds."""
         return math.inf if self._run_timeout is None else self._run_timeout * len(job)
 
     @property
     def most(self) -> float:
-        """How many jobs may be under way at a time."""
+        """The maximum of parallel jobs."""
         return self._most or math.inf
 
     @property
     def board(self) -> Any:
-        """The actor that has the news of the jobs under way."""
+        """The actor that has the progress of active jobs."""
         return self._board
 
     def submit(self, job: Job, number: int, setting: Any) -> Any:
-        """Hand a job to Ray; return the reference to its result."""
+        """Submit a job to Ray; return the reference to its result."""
         needs, device = self.needs(job), job[0].spec.device
         task = ray.remote(ray_task.run_job).options(
             name=f"palimpsest {job[0].key}",
@@ -186,11 +189,11 @@ class RayCluster:
         return task.remote(job, number, setting, self._board)
 
     def setting(self) -> Any:
-        """Return a reference to what nodes need to know."""
+        """Return a reference to the settings for nodes."""
         return ray.put(self._setting)
 
     def send(self, names: tuple[str, ...]) -> None:
-        """Put data sets into the object store, from where nodes take them.
+        """Put data sets into the object store for nodes.
 
         Raises:
             UserError: They cannot be sent.
@@ -202,7 +205,7 @@ class RayCluster:
         self._setting = replace(self._setting, data=data)
 
     def _clean_up(self) -> None:
-        """Remove the scratch folder of every node; what cannot be reached is left to the next."""
+        """Remove the scratch folder of every node, except of nodes that do not answer."""
         removing = []
         for node in self.nodes.alive():
             there = NodeAffinitySchedulingStrategy(node, soft=False)
@@ -218,17 +221,17 @@ class _Task:
     """A job that Ray has."""
 
     job: Job
-    number: int  # under which the board knows it
-    share: float  # of the cluster that it takes
-    beginning: Beginning | None = None  # where it runs; None as long as it waits
-    since: float = math.inf  # when that began, by time.monotonic
+    number: int  # on the board
+    share: float  # of the cluster's resources
+    attempt: Attempt | None = None  # None while it waits
+    since: float = math.inf  # when the attempt began, by time.monotonic
     job_progress: JobProgress = field(default_factory=lambda: JobProgress(0.0))
 
 
 class _ActiveTasks:
-    """The tasks of some jobs, from the first job to the last."""
+    """The tasks of some jobs."""
 
-    def __init__(self, cluster: RayCluster, jobs: Jobs, report: Report) -> None:
+    def __init__(self, cluster: RayCluster, jobs: Jobs, report: OnJobProgress) -> None:
         self._cluster = cluster
         self._jobs = iter(jobs)
         self._next: Job | None = None
@@ -248,8 +251,8 @@ class _ActiveTasks:
         """Whether every job has ended."""
         return self._exhausted and not self._tasks
 
-    def next_results(self) -> Iterator[list[Record] | Lost]:
-        """Wait for results for a moment, and yield them."""
+    def next_results(self) -> Iterator[JobResult]:
+        """Wait briefly for results, and yield them."""
         self._hand_out()
         ended: list[Any] = []
         if self._tasks:
@@ -261,11 +264,11 @@ class _ActiveTasks:
         self._hear()
         results = [result for each in ended if (result := self._ended(each)) is not None]
         results += self._end_overdue()
-        self._hand_out()  # before the results are dealt with
+        self._hand_out()  # before the results are processed
         yield from results
 
     def end(self) -> None:
-        """Cancel what is under way, and wait for that a moment; again is nothing."""
+        """Cancel active tasks, and wait briefly for their end. A second call does nothing."""
         for each in self._tasks:
             with contextlib.suppress(ray_errors.RayError):
                 ray.cancel(each, force=True)
@@ -275,7 +278,7 @@ class _ActiveTasks:
         self._tasks.clear()
 
     def _hand_out(self) -> None:
-        """Give Ray jobs, as long as there is room."""
+        """Submit jobs while there is room."""
         while not self._exhausted and len(self._tasks) < self._cluster.most:
             if self._next is None:
                 if self._share >= 1 + _AHEAD and len(self._tasks) > 1:
@@ -298,7 +301,7 @@ class _ActiveTasks:
         self._share += task.share
 
     def _hear(self) -> None:
-        """Ask the board for news now and then, and pass them on."""
+        """Ask the board for progress from time to time, and report it."""
         if self._asked is None and time.monotonic() >= self._due:
             self._due = time.monotonic() + _NEWS_SECONDS
             self._asked = self._cluster.board.take.remote()
@@ -308,56 +311,56 @@ class _ActiveTasks:
         with contextlib.suppress(ray_errors.RayError):  # without news, runs go on
             news = ray.get(self._asked)
         self._asked = None
-        for number, (beginning, job_progress) in news.items():
+        for number, (attempt, job_progress) in news.items():
             task = self._numbers.get(number)
             if task is None:
                 continue
-            if beginning != task.beginning:
-                task.beginning, task.since = beginning, time.monotonic()
+            if attempt != task.attempt:
+                task.attempt, task.since = attempt, time.monotonic()
                 if job_progress.fraction:
                     self._report(task.job, JobProgress(0.0))
             task.job_progress = job_progress
         for task in self._numbers.values():
-            if task.beginning is not None:
+            if task.attempt is not None:
                 self._report(task.job, task.job_progress)
 
-    def _ended(self, reference: Any) -> list[Record] | Lost | None:
+    def _ended(self, reference: Any) -> JobResult | None:
         """Return the result of a task that has ended; ``None`` if it had to be sent again."""
         task = self._forget(reference)
-        where = "" if task.beginning is None else f" on node {task.beginning.host}"
+        where = "" if task.attempt is None else f" on node {task.attempt.host}"
         try:
             outcome: ray_task.Outcome = ray.get(reference)
         except ray_errors.OutOfMemoryError:
             reason = f"its process{where} was ended by Ray: out of memory; reserve more (resources)"
-            return Lost(task.job, reason, FailureKind.OUT_OF_MEMORY, final=True)
+            return LostJob(task.job, reason, FailureKind.OUT_OF_MEMORY, final=True)
         except (ray_errors.RayTaskError, ray_errors.RuntimeEnvSetupError) as error:
             raise UserError(
-                f"runs cannot be carried out{where} ({_last_line(error)}); every node needs "
-                f"palimpsest-bench {palimpsest_version()} as it is here"
+                f"runs cannot be executed{where} ({_last_line(error)}); every node needs the same "
+                f"palimpsest-bench {palimpsest_version()} as this machine"
             ) from error
         except ray_errors.RayError as error:
             self._cluster.check_here()
             reason = f"its process{where} was lost: {first_line(error)}"
-            return Lost(task.job, reason, final=True)
-        if isinstance(outcome, Refused):
+            return LostJob(task.job, reason, final=True)
+        if isinstance(outcome, NodeRefusal):
             raise UserError(outcome.reason)
-        if isinstance(outcome, Missing):
+        if isinstance(outcome, MissingData):
             self._cluster.send(outcome.names)
             self._setting = self._cluster.setting()
-            self._submit(replace(task, beginning=None, since=math.inf))
+            self._submit(replace(task, attempt=None, since=math.inf))
             return None
         return outcome
 
-    def _end_overdue(self) -> list[list[Record] | Lost]:
+    def _end_overdue(self) -> list[JobResult]:
         now = time.monotonic()
-        lost: list[list[Record] | Lost] = []
+        lost: list[JobResult] = []
         for each, task in [*self._tasks.items()]:
             limit = self._cluster.limit(task.job)
             if now - task.since > limit:
                 ray.cancel(each, force=True)
                 self._forget(each)
                 reason = f"it took longer than {limit:g} s (--run-timeout)"
-                lost.append(Lost(task.job, reason, FailureKind.TIMED_OUT, final=True))
+                lost.append(LostJob(task.job, reason, FailureKind.TIMED_OUT, final=True))
         return lost
 
     def _forget(self, reference: Any) -> _Task:
@@ -367,10 +370,10 @@ class _ActiveTasks:
         return task
 
     def _check_nodes(self) -> None:
-        """Look what nodes there are now and then; give up where none is able for long.
+        """Update the nodes from time to time; stop if none has had enough resources for long.
 
         Raises:
-            UserError: Says what none has; or Ray has ended here.
+            UserError: No node has enough resources, or Ray has ended here.
         """
         if not self._cluster.nodes.look(_NODES_SECONDS):
             return

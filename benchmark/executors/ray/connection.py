@@ -1,4 +1,4 @@
-"""Connects this process to a Ray cluster, and starts one where there is none."""
+"""Connects this process to a Ray cluster, and starts one if there is none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ADVICE = "start one with 'ray start --head', or give the address of one (--addr
 
 
 def connect(address: str) -> bool:
-    """Connect to a cluster, unless this process already is; return whether that was new.
+    """Connect to a cluster, and return whether that was necessary.
 
     Raises:
         UserError: It cannot be reached.
@@ -40,10 +40,10 @@ def connect(address: str) -> bool:
 
 
 def _found(address: str) -> str:
-    """Return where a cluster is; ``local`` where there is none, and one has to be started.
+    """Return the address of a cluster; ``local`` if one has to be started.
 
     Raises:
-        UserError: Nobody listens there, where Ray itself would try for two minutes.
+        UserError: Nothing answers there. (Ray itself would try for two minutes.)
     """
     if address == "auto":
         found = os.environ.get("RAY_ADDRESS")

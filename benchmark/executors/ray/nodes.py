@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster: how many runs they have room for."""
+"""The nodes of a Ray cluster, and their room for runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from palimpsest.benchmark.suites.resources import Resources
 
 
 class Nodes:
-    """What the nodes of the cluster that this process is connected to have."""
+    """The nodes of the cluster to which this process is connected."""
 
     def __init__(self) -> None:
         self._nodes: list[dict[str, Any]] = []
@@ -23,7 +23,7 @@ class Nodes:
         (self._socket,) = (n["RayletSocketName"] for n in self._nodes if n["NodeID"] == here)
 
     def look(self, seconds: float) -> bool:
-        """Look again, unless that was less than so many seconds ago; return whether it did."""
+        """Update the nodes if the last update is older than this; return whether it was."""
         now = time.monotonic()
         if now < self._seen + seconds:
             return False
@@ -43,12 +43,12 @@ class Nodes:
         return True
 
     def alive(self) -> list[str]:
-        """Return the ids of the nodes that are there now."""
+        """Return the ids of the current nodes."""
         self.look(0.0)
         return [node["NodeID"] for node in self._nodes]
 
     def room(self, needs: Resources, device: str) -> int:
-        """Return how many runs of a kind fit on all nodes at a time."""
+        """Return how many parallel runs fit on all nodes."""
         wanted = _wanted(needs, device)
         return sum(
             min(int(node["Resources"].get(name, 0) / amount + 1e-9) for name, amount in wanted)
@@ -56,7 +56,7 @@ class Nodes:
         )
 
     def refuse(self, needs: Resources, device: str) -> NoReturn:
-        """Say that no node can do a run.
+        """Report that no node has enough resources for a run.
 
         Raises:
             UserError: Always.

@@ -1,6 +1,6 @@
-"""What a Ray worker process does: it runs a job, and tells how far it is.
+"""The code in a Ray worker process: it runs a job, and reports its progress.
 
-Importing this needs neither torch nor Ray, so that a node that cannot run jobs says so.
+Importing this needs neither torch nor Ray, so that a node without them can report it.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.executors.local.in_worker import execute, prepare, seldom
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data, write_parts
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 _SECONDS = 1.0
-"""From one message of a job to the next."""
+"""The time between two messages of a job."""
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What all jobs of a suite need to know on a node.
+    """The settings of all jobs of a suite.
 
     Attributes:
-        suite: Different for every suite that runs.
+        suite: Unique for every running suite.
         root: The folder that holds the data sets, if the node has it.
-        scratch: Where to make a folder for shared files; ``None`` for the system's.
+        scratch: The parent of the folder for shared files; ``None`` for the system's.
         folder: The working directory, to which the paths of data sets may be relative.
-        plugins: What is loaded where the suite was started.
-        version: Of this package there.
+        plugins: The plugins that the suite's process has loaded.
+        version: Of this package in the suite's process.
         digest: The hash of its code there.
         data: Data sets in Ray's object store, by name: references to the parts of each.
         checkpoints: Of the jobs, or ``None``.
@@ -53,58 +53,58 @@ class WorkerSettings:
     version: str
     digest: str
     data: Mapping[str, Sequence[Any]]
-    checkpoints: Checkpoints | None
+    checkpoints: CheckpointSettings | None
 
 
 @dataclass(frozen=True)
-class Refused:
-    """Why a node can run no job of the suite."""
+class NodeRefusal:
+    """The reason why a node cannot run the suite's jobs."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Missing:
-    """The data sets of a job of which the node does not have all."""
+class MissingData:
+    """The data sets of a job, if a node lacks some of them."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """That a process has begun a job.
+class Attempt:
+    """An attempt of a process at a job.
 
     Attributes:
-        attempt: Different each time that one begins it.
+        id: Unique for each attempt.
         host: The machine's name.
     """
 
-    attempt: str
+    id: str
     host: str
 
 
-Outcome = list[Record] | Refused | Missing
-News = tuple[Beginning, JobProgress]
+Outcome = list[Record] | NodeRefusal | MissingData
+News = tuple[Attempt, JobProgress]
 
 
 class MessageBoard:
-    """The latest news of every job under way: an actor that tasks tell and the suite asks."""
+    """The actor with the latest progress of active jobs, which tasks write and the suite reads."""
 
     def __init__(self) -> None:
         self._news: dict[int, News] = {}
 
     def tell(self, number: int, news: News) -> None:
-        """Note news of a job."""
+        """Note the progress of a job."""
         self._news[number] = news
 
     def take(self) -> dict[int, News]:
-        """Return the news since the last time."""
+        """Return the progress since the last call."""
         news, self._news = self._news, {}
         return news
 
 
 class _Process:
-    """This process, ready for the jobs of a suite."""
+    """This process, prepared for the jobs of a suite."""
 
     def __init__(self, setting: WorkerSettings) -> None:
         self.suite = setting.suite
@@ -118,7 +118,7 @@ class _Process:
         """Return the folder that holds a job's data sets, or ``None``.
 
         Raises:
-            OSError: What was sent cannot be written.
+            OSError: Sent data sets cannot be written.
         """
         needed = tuple(sorted(job[0].spec.scenario.fingerprints.items()))
         if needed in self._roots:
@@ -135,7 +135,7 @@ class _Process:
         return [setting.root, *([sent] if sent else [])]
 
     def _fetch(self, names: Sequence[str], setting: WorkerSettings) -> Path:
-        """Write data sets out of the object store, once per node."""
+        """Write data sets from the object store, once per node."""
         import ray
 
         if self.scratch.folder is None:
@@ -156,30 +156,30 @@ _process: _Process | None = None
 
 
 def run_job(job: Job, number: int, setting: WorkerSettings, board: Any) -> Outcome:
-    """Carry out a job in this process.
+    """Run a job in this process.
 
     Args:
         job: The runs.
-        number: Under which the suite knows it.
+        number: The job's number on the board.
         setting: Of the suite.
-        board: The actor that is told the news.
+        board: The ``MessageBoard``.
     """
     global _process  # noqa: PLW0603  # Ray reuses its processes
     host = socket.gethostname()
     if setting.digest != code_digest():
-        return Refused(
+        return NodeRefusal(
             f"node {host} has palimpsest-bench {palimpsest_version()} of other code than the "
             f"{setting.version} of this command; install the same on every node"
         )
-    beginning = Beginning(uuid.uuid4().hex, host)
+    attempt = Attempt(uuid.uuid4().hex, host)
 
     message = ""
 
     def tell(job_progress: JobProgress) -> None:
         nonlocal message
-        message = job_progress.message or message  # nobody may have read the last one yet
+        message = job_progress.message or message  # the last one may not have been read yet
         job_progress = replace(job_progress, message=message)
-        board.tell.options(num_returns=0).remote(number, (beginning, job_progress))
+        board.tell.options(num_returns=0).remote(number, (attempt, job_progress))
 
     tell(JobProgress(0.0))
     if _process is None or _process.suite != setting.suite:
@@ -189,15 +189,15 @@ def run_job(job: Job, number: int, setting: WorkerSettings, board: Any) -> Outco
     try:
         root = _process.root(job, setting)
     except OSError as error:
-        return Refused(
+        return NodeRefusal(
             f"node {host} cannot keep the data sets that are sent to it ({error}); free space "
             "there, or name another folder (--scratch)"
         )
     if root is None:
-        return Missing(tuple(sorted(job[0].spec.scenario.fingerprints)))
+        return MissingData(tuple(sorted(job[0].spec.scenario.fingerprints)))
     kept = setting.checkpoints
     if kept is not None and not kept.store.is_file():
-        kept = None  # this node does not see the store: nobody would remove what it wrote
+        kept = None  # the node does not see the store, so nothing would remove its checkpoints
     return execute(job, root, _process.scratch.folder, seldom(tell, _SECONDS), kept)
 
 

@@ -1,6 +1,6 @@
-"""Jobs on a Slurm cluster: job arrays, submitted by submitit, whose tasks take jobs from a folder.
+"""The executor for Slurm: job arrays, submitted by submitit, whose tasks take jobs from a folder.
 
-What a task does is in ``task.py``; ``job_folder.py`` is the folder.
+``task.py`` is the code of a task; ``job_folder.py`` is the folder.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from typing import Self
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.executor import JobResult, Jobs, LostJob, OnJobProgress
 from palimpsest.benchmark.executors.slurm.job_folder import (
     JobFolder,
     job_folders,
     job_folders_beside,
 )
 from palimpsest.benchmark.executors.slurm.submission import Submission
-from palimpsest.benchmark.executors.slurm.task import Loss, TaskSettings
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.executors.slurm.task import TaskSettings
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.runs.record_files import read_run
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.resources import Resources
@@ -40,25 +39,25 @@ _STATE_SECONDS = 2.0
 _NEWS_SECONDS = 1.0
 _TOUCH_SECONDS = 20.0
 _END_SECONDS = 15.0
-"""How long the folder waits for tasks to end that have nothing left to do."""
+"""The time to wait for the end of idle tasks before the folder is removed."""
 
 _IN_VAIN = 2
-"""How many arrays in a row may end without having taken a job."""
+"""How many arrays in a row may end without a finished job."""
 
 _MOST_AHEAD = 64
-"""Jobs in the queue for each task at most, where runs are short."""
+"""The maximum of queued jobs per task, if runs are short."""
 
 
 class SlurmArrays:
-    """Carries out jobs in the tasks of job arrays; each takes one after another.
+    """Runs jobs in the tasks of job arrays; each task takes one job after another.
 
     Args:
         root: The folder that holds the data sets, the same on every node.
-        store: The results database; the folder through which jobs go is beside it.
-        workers: How many jobs at a time.
-        scratch: Where nodes make a folder for shared files; ``None`` for the system's.
-        run_timeout: Seconds that a run may take, or ``None``.
-        resources: What a run of each suite needs, by the suite's name.
+        store: The results database; the job folder is next to it.
+        workers: The number of parallel jobs.
+        scratch: The parent of the folder for shared files on nodes; ``None`` for the system's.
+        run_timeout: The time limit of a run in seconds, or ``None``.
+        resources: The resources of a run, by the suite's name.
         parameters: Of ``sbatch``, by name.
         checkpoints: Of the jobs, in a folder that all nodes share; ``None`` for none.
         local: Start the tasks on this machine, without Slurm.
@@ -76,7 +75,7 @@ class SlurmArrays:
         run_timeout: float | None = None,
         resources: Mapping[str, Resources] | None = None,
         parameters: Mapping[str, str] | None = None,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointSettings | None = None,
         local: bool = False,
     ) -> None:
         if not local and shutil.which("sbatch") is None:
@@ -97,7 +96,7 @@ class SlurmArrays:
 
     def __enter__(self) -> Self:
         for job_folder in job_folders_beside(self.store):
-            if job_folder.is_abandoned() and not job_folder.tasks():  # what it held was taken in
+            if job_folder.is_abandoned() and not job_folder.tasks():  # its runs are in the store
                 job_folder.remove()
         return self
 
@@ -110,11 +109,11 @@ class SlurmArrays:
         if self._arrays is not None:
             self._arrays.end()
 
-    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
-        """Carry out jobs; see ``Executor``.
+    def execute(self, jobs: Jobs, report: OnJobProgress) -> Generator[JobResult, None, None]:
+        """Run jobs; see ``Executor``.
 
         Raises:
-            UserError: Slurm takes no jobs, or its tasks cannot run any.
+            UserError: Slurm accepts no jobs, or its tasks cannot run any.
         """
         self._arrays = arrays = _Arrays(self, jobs, report)
         try:
@@ -143,16 +142,16 @@ class SlurmArrays:
         return job_folder
 
     def shape(self, job: Job) -> _Shape:
-        """Return what a task needs for such jobs."""
+        """Return the resources of a task for such jobs."""
         needs = self._resources.get(job[0].suite, Resources())
         return _Shape.of(needs, job[0].spec.device)
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """What a task of an array needs, and how many jobs it runs at a time.
+    """The resources of a task, and the number of its parallel jobs.
 
-    Slurm gives out whole processors and GPUs; jobs that need less share those of a task.
+    Slurm allocates whole processors and GPUs. Jobs that need less share those of a task.
     """
 
     at_a_time: int
@@ -170,9 +169,9 @@ class _Shape:
 
 
 class _Arrays:
-    """The arrays of some jobs, one for each shape, from the first job to the last."""
+    """The arrays of some jobs, one for each shape."""
 
-    def __init__(self, slurm: SlurmArrays, jobs: Jobs, report: Report) -> None:
+    def __init__(self, slurm: SlurmArrays, jobs: Jobs, report: OnJobProgress) -> None:
         self._slurm = slurm
         self._jobs = iter(jobs)
         self._most = len(jobs)
@@ -187,8 +186,8 @@ class _Arrays:
         """Whether every job has ended."""
         return self._exhausted and not any(array.jobs for array in self._arrays.values())
 
-    def next_results(self) -> Iterator[list[Record] | Lost]:
-        """Wait for results for a moment, and yield them."""
+    def next_results(self) -> Iterator[JobResult]:
+        """Wait briefly for results, and yield them."""
         self._hand_out()
         found = False
         for array in [*self._arrays.values()]:
@@ -196,18 +195,18 @@ class _Arrays:
                 found = True
                 yield result
                 array.job_folder.forget(number, keys)  # the store has it
-            array.hear(self._report)
-            yield from array.look()
+            array.report_progress(self._report)
+            yield from array.lost_jobs()
         if not found:
             time.sleep(_POLL_SECONDS)
 
     def finish(self) -> None:
-        """Let the tasks end that have nothing left to do."""
+        """Let the idle tasks end."""
         for array in self._arrays.values():
             array.finish()
 
     def end(self) -> None:
-        """End all tasks, and remove the folders but for runs that were not taken out."""
+        """End all tasks, and remove the folders unless runs are left in them."""
         for array in self._arrays.values():
             array.end()
         self._arrays.clear()
@@ -215,7 +214,7 @@ class _Arrays:
     def _hand_out(self) -> None:
         idle = any(not array.job_folder.waiting() for array in self._arrays.values() if array.begun)
         if idle and self._ahead < _MOST_AHEAD * self._slurm.workers:
-            self._ahead *= 2  # runs are short: tasks should not wait for us
+            self._ahead *= 2  # runs are short, so that tasks need more jobs in advance
         while not self._exhausted:
             if sum(len(array.jobs) for array in self._arrays.values()) >= (
                 self._slurm.workers + self._ahead
@@ -235,7 +234,7 @@ class _Arrays:
 
 
 class _Array:
-    """The jobs of one shape, and the tasks that carry them out."""
+    """The jobs of one shape, and the tasks that run them."""
 
     def __init__(self, slurm: SlurmArrays, shape: _Shape, most: int) -> None:
         self.job_folder = slurm.open(shape)
@@ -274,39 +273,39 @@ class _Array:
         self.jobs[number] = job
 
     def submit_missing(self) -> None:
-        """Submit an array where there is none, or all of its tasks have ended."""
+        """Submit an array if there is none, or if all of its tasks have ended."""
         if self.jobs and not self._submission.tasks:
             self._submission.submit(max(1, min(self._tasks, len(self.jobs))))
             self._look_due = time.monotonic() + _STATE_SECONDS
             self._progress = self._ended
             self._gone.clear()
 
-    def results(self, report: Report) -> Iterator[tuple[list[Record] | Lost, int, list[str]]]:
-        """Yield the results that are there now, each with the job's number and its runs' keys."""
+    def results(self, report: OnJobProgress) -> Iterator[tuple[JobResult, int, list[str]]]:
+        """Yield the available results, each with the job's number and its runs' keys."""
         ended = [*self.job_folder.ended()]
         if ended:
             self._hear_due = 0.0
-            self.hear(report)  # what was said of them last
+            self.report_progress(report)  # their last messages
         for number, outcome in ended:
             job = self.jobs.get(number)
             if job is None:
                 continue
             keys = [run.key for run in job]
-            result: list[Record] | Lost
-            if isinstance(outcome, Loss):
-                result = Lost(job, outcome.reason, outcome.kind, outcome.final)
+            result: JobResult
+            if isinstance(outcome, LostJob):
+                result = outcome
             else:
                 try:
                     result = [read_run(self.job_folder.results / f"{key}.json") for key in keys]
-                except (OSError, ValueError):  # not yet seen through the network
+                except (OSError, ValueError):  # not yet visible on the network file system
                     continue
             del self.jobs[number]
             self._ended += 1
             self.begun = True
             yield result, number, keys
 
-    def hear(self, report: Report) -> None:
-        """Pass on what tasks have said, and say that this process is there."""
+    def report_progress(self, report: OnJobProgress) -> None:
+        """Report the progress of jobs, and show tasks that this process is alive."""
         now = time.monotonic()
         if now >= self._touch_due:
             self._touch_due = now + _TOUCH_SECONDS
@@ -320,11 +319,11 @@ class _Array:
                     self.begun = True
                     report(self.jobs[number], job_progress)
 
-    def look(self) -> list[Lost]:
-        """Ask Slurm now and then which tasks are there; return the jobs of those that are not.
+    def lost_jobs(self) -> list[LostJob]:
+        """Ask Slurm from time to time for the tasks, and return the jobs of ended ones.
 
         Raises:
-            UserError: Tasks never start, end as soon as they do, or can run nothing.
+            UserError: Tasks never start, end immediately, or cannot run jobs.
         """
         if (refused := self.job_folder.said("refused")) is not None:
             raise UserError(f"{refused}")
@@ -338,7 +337,7 @@ class _Array:
                 f"Slurm will never start these runs ({self._submission.hopeless}): no node or "
                 "partition has what they ask for; change the suite's resources, or --slurm"
             )
-        certain = gone & self._gone  # seen twice: what they wrote last has come
+        certain = gone & self._gone  # seen twice, so that their last files have arrived
         self._gone = gone
         lost = []
         for number, task in [*self.job_folder.taken()]:
@@ -354,7 +353,7 @@ class _Array:
         return lost
 
     def finish(self) -> None:
-        """Say that there are no more jobs, and wait a moment for the tasks to end."""
+        """Tell tasks that there are no more jobs, and wait briefly for their end."""
         self.job_folder.say("end")
         self._submission.cancel(waiting_only=True)
         limit = time.monotonic() + _END_SECONDS
@@ -369,11 +368,11 @@ class _Array:
         self._submission.cancel()
         self.job_folder.remove()
 
-    def _lost(self, job: Job, task: str) -> Lost:
+    def _lost(self, job: Job, task: str) -> LostJob:
         state = self._submission.state(task)
         memory = "OUT_OF_ME" in state or "oom" in state.lower()
         kind = FailureKind.OUT_OF_MEMORY if memory else FailureKind.KILLED
-        return Lost(job, f"its Slurm task {task} has ended: {state}", kind)
+        return LostJob(job, f"its Slurm task {task} has ended: {state}", kind)
 
     def _all_gone(self) -> None:
         self._in_vain = 0 if self._ended > self._progress else self._in_vain + 1

@@ -1,18 +1,19 @@
-"""A folder through which a suite and its tasks on a cluster exchange jobs, news and results.
+"""A folder in which a suite and its tasks on a cluster exchange jobs, progress and results.
 
-It is ``STORE.slurm/NAME``, on a file system that all machines share; only renames are relied on::
+It is ``STORE.slurm/NAME``, on a file system that all machines share. Only renames have to be
+atomic::
 
-    settings      what all tasks need to know (pickled)
-    owner        the process of the suite; touched as long as it is there
+    settings     of all tasks (pickled)
+    owner        the process of the suite; touched while it is alive
     queue/N      a job that any task may take (pickled)
     taken/N@T    the same, taken by task T
-    news/T       how far the jobs of task T are (pickled)
+    news/T       the progress of the jobs of task T (pickled)
     results/     KEY.json for each run that has ended, as rescued runs, then N for its job
-    tasks/T      as long as task T is at work
+    tasks/T      exists while task T is running
     end          there are no more jobs
-    refused      why a task can run none
+    refused      why a task cannot run jobs
 
-Runs whose suite was killed stay in ``results``, from where the next command takes them in.
+If the suite was killed, runs stay in ``results``. The next command moves them into the store.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from palimpsest.benchmark.files.untrusted import content, parsed
 
 _SUFFIX = ".slurm"
 _GONE_SECONDS = 300.0
-"""A suite that has not touched its folder for so long has ended."""
+"""A suite that has not touched its folder for this time has ended."""
 
 _PARTS = ("queue", "taken", "news", "results", "tasks")
 
@@ -63,11 +64,11 @@ class JobFolder:
         _write(self.folder / "settings", pickle.dumps(settings))
 
     def settings(self) -> Any:
-        """Return what ``make`` was given."""
+        """Return the settings of ``make``."""
         return pickle.loads(content(self.folder / "settings"))
 
     def touch(self) -> None:
-        """Say that the suite is there."""
+        """Show that the suite is alive."""
         with contextlib.suppress(OSError):
             os.utime(self.folder / "owner")
 
@@ -85,15 +86,15 @@ class JobFolder:
         except ProcessLookupError:
             return True
         except (OSError, ValueError, TypeError, LookupError, OverflowError):
-            pass  # somebody else's process, or what is no owner: the time decides
+            pass  # another user's process, or a damaged file: the time decides
         return time.time() - touched > _GONE_SECONDS
 
     def say(self, what: str, text: str = "") -> None:
-        """Say that it is the end (``end``), or why a task can do nothing (``refused``)."""
+        """Write the file ``end`` or ``refused``."""
         _write(self.folder / what, text.encode())
 
     def said(self, what: str) -> str | None:
-        """Return what was said, or ``None``."""
+        """Return the text of the file ``end`` or ``refused``, or ``None``."""
         try:
             return content(self.folder / what).decode()
         except OSError:
@@ -108,16 +109,16 @@ class JobFolder:
         _write(self.folder / "queue" / f"{number:08}", pickle.dumps(job))
 
     def waiting(self) -> int:
-        """Return how many jobs nobody has taken."""
+        """Return the number of queued jobs."""
         return len(_names(self.folder / "queue"))
 
     def withdraw(self) -> None:
-        """Take back the jobs that nobody has taken."""
+        """Remove all jobs from the queue."""
         for name in _names(self.folder / "queue"):
             (self.folder / "queue" / name).unlink(missing_ok=True)
 
     def take(self, task: str) -> tuple[int, Any] | None:
-        """Take a job out of the queue for a task; return its number and the job."""
+        """Move a job from the queue to a task; return its number and the job."""
         for name in _names(self.folder / "queue"):
             mine = self.folder / "taken" / f"{name}@{task}"
             with contextlib.suppress(FileNotFoundError):  # another task was faster
@@ -132,25 +133,25 @@ class JobFolder:
             yield int(number), task
 
     def give_back(self, task: str) -> None:
-        """Put what a task had taken into the queue again: Slurm has begun it anew."""
+        """Put the jobs of a task into the queue again, since Slurm has restarted the task."""
         for number, holder in self.taken():
             if holder == task and not (self.results / f"{number:08}").exists():
                 mine = self.folder / "taken" / f"{number:08}@{task}"
                 mine.rename(self.folder / "queue" / f"{number:08}")
 
     def end_job(self, number: int, outcome: object) -> None:
-        """Say that a job has ended, after its runs have been written into ``results``."""
+        """Write the outcome of a job, after its runs have been written into ``results``."""
         _write(self.results / f"{number:08}", pickle.dumps(outcome))
 
     def ended(self) -> Iterator[tuple[int, Any]]:
-        """Yield the number of each job that has ended, and what ``end_job`` was told."""
+        """Yield the number and the outcome of each ended job."""
         for name in _names(self.results):
             if name.isdigit():
                 with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
                     yield int(name), pickle.loads(content(self.results / name))
 
     def forget(self, number: int, keys: list[str]) -> None:
-        """Remove what there is of a job that has ended; its runs are elsewhere now."""
+        """Remove the files of an ended job, whose runs are in the store."""
         with contextlib.suppress(OSError):
             for key in keys:
                 (self.results / f"{key}.json").unlink(missing_ok=True)
@@ -160,19 +161,19 @@ class JobFolder:
                     (self.folder / "taken" / f"{number:08}@{task}").unlink(missing_ok=True)
 
     def tell(self, task: str, news: object) -> None:
-        """Say how far the jobs of a task are."""
+        """Write the progress of the jobs of a task."""
         with contextlib.suppress(OSError):
             _write(self.folder / "news" / task, pickle.dumps(news))
 
     def news(self) -> Iterator[Any]:
-        """Yield what each task has said last."""
+        """Yield the last progress of each task."""
         for name in _names(self.folder / "news"):
             with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
                 yield pickle.loads(content(self.folder / "news" / name))
 
     @contextlib.contextmanager
     def at_work(self, task: str) -> Iterator[None]:
-        """Say that a task is at work meanwhile."""
+        """Mark a task as running."""
         mark = self.folder / "tasks" / task
         mark.touch()
         try:
@@ -181,12 +182,12 @@ class JobFolder:
             mark.unlink(missing_ok=True)
 
     def forget_task(self, task: str) -> None:
-        """Remove what says that a task is at work; it was killed."""
+        """Remove the mark of a task that was killed."""
         with contextlib.suppress(OSError):
             (self.folder / "tasks" / task).unlink(missing_ok=True)
 
     def tasks(self) -> list[str]:
-        """Return the tasks at work, and those that were killed and are not forgotten yet."""
+        """Return the tasks that are marked as running."""
         return _names(self.folder / "tasks")
 
     def remove(self) -> None:
@@ -198,19 +199,19 @@ class JobFolder:
 
 
 def job_folders_beside(store: Path) -> list[JobFolder]:
-    """Return the folders beside a store, of any suite."""
+    """Return the job folders of a store, of any suite."""
     beside = job_folders(store)
     return [JobFolder(folder) for folder in sorted(beside.glob("*")) if folder.is_dir()]
 
 
 def job_folders(store: Path) -> Path:
-    """Return the folder that holds those of a store."""
+    """Return the parent of a store's job folders."""
     place = Path(os.path.realpath(store))
     return place.with_name(place.name + _SUFFIX)
 
 
 def abandoned_results(store: Path) -> list[Path]:
-    """Return the folders of results whose suites were killed."""
+    """Return the result folders of killed suites."""
     return [
         job_folder.results
         for job_folder in job_folders_beside(store)
@@ -226,7 +227,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _write(path: Path, whole: bytes) -> None:
-    """Write a file all at once."""
+    """Write a file atomically."""
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     temporary.write_bytes(whole)
     temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Tasks of one array after another, submitted by submitit; what Slurm knows about them."""
+"""Submits job arrays with submitit, and asks Slurm about their tasks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NEVER = {
     *("BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionNodeLimit"),
     "PartitionTimeLimit",
 }
-"""Slurm's reasons for which a task waits that do not pass."""
+"""Slurm's reasons for waiting that never end."""
 
 _SECONDS = 30
-"""That a command of Slurm may take."""
+"""The time limit for a command of Slurm."""
 
 
 class Submission:
@@ -31,11 +31,11 @@ class Submission:
     Args:
         folder: Of the jobs; submitit's files are in it, too.
         parameters: Of ``sbatch``, by name, with underscores.
-        local: Start them as processes of this machine, without Slurm.
+        local: Start the tasks as processes of this machine, without Slurm.
 
     Attributes:
-        tasks: The ids of the tasks of the present array; empty if there is none.
-        hopeless: Why no task can ever start, in Slurm's word; empty as far as is known.
+        tasks: The ids of the tasks of the current array; empty if there is none.
+        hopeless: Slurm's reason why no task can ever start; empty if none is known.
     """
 
     def __init__(self, folder: Path, parameters: Mapping[str, object], *, local: bool) -> None:
@@ -48,7 +48,7 @@ class Submission:
 
     @staticmethod
     def check(parameters: Mapping[str, str], folder: Path, *, local: bool) -> None:
-        """Refuse parameters that submitit does not take.
+        """Refuse parameters that submitit does not accept.
 
         Raises:
             UserError: Says what was expected.
@@ -56,22 +56,22 @@ class Submission:
         _executor(folder, parameters, local)
 
     def submit(self, count: int) -> None:
-        """Submit an array of so many tasks.
+        """Submit an array of this number of tasks.
 
         Raises:
-            UserError: Slurm does not take it.
+            UserError: Slurm does not accept it.
         """
         try:
             with starting.safe_path(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 jobs = self._executor.map_array(slurm_task.serve, [str(self._folder)] * count)
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            raise UserError(f"Slurm does not take the job array: {_told(error)}") from error
+            raise UserError(f"Slurm does not take the job array: {_last_line(error)}") from error
         self._jobs = {str(job.job_id): job for job in jobs}
         self.tasks = set(self._jobs)
 
     def gone(self) -> set[str]:
-        """Return the tasks that have ended, as far as is known."""
+        """Return the tasks that are known to have ended."""
         if self._local:
             return {task for task, job in self._jobs.items() if job.done()}
         asked = ["squeue", "--noheader", "--array", "--format=%i %T %r", f"--jobs={self._arrays()}"]
@@ -80,7 +80,7 @@ class Submission:
                 asked, capture_output=True, text=True, timeout=_SECONDS, check=False
             )
         except (OSError, subprocess.SubprocessError):
-            return set()  # nobody knows at present
+            return set()  # unknown at present
         if found.returncode and "Invalid job id" not in found.stderr:
             return set()
         lines = [line.split(maxsplit=2) for line in found.stdout.splitlines()]
@@ -89,7 +89,7 @@ class Submission:
         return self.tasks - {words[0] for words in lines if words}
 
     def state(self, task: str) -> str:
-        """Return what is known about the end of a task: Slurm's word, and its last error."""
+        """Return the end of a task in words: Slurm's state, and the last line of its errors."""
         state = ""
         if not self._local:
             with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -103,7 +103,7 @@ class Submission:
         with contextlib.suppress(OSError):
             lines = self._jobs[task].paths.stderr.read_text("utf-8", "replace").splitlines()
             last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return ", ".join(filter(None, (state, last))) or "nobody knows why"
+        return ", ".join(filter(None, (state, last))) or "the reason is unknown"
 
     def cancel(self, *, waiting_only: bool = False) -> None:
         """End all tasks, or only those that have not started."""
@@ -128,7 +128,7 @@ def _executor(folder: Path, parameters: Mapping[str, object], local: bool) -> An
     """Return submitit's executor.
 
     Raises:
-        UserError: It does not take a parameter.
+        UserError: It does not accept a parameter.
     """
     if local:
         made: Any = submitit.LocalExecutor(folder)
@@ -150,7 +150,7 @@ def _executor(folder: Path, parameters: Mapping[str, object], local: bool) -> An
     return made
 
 
-def _told(error: BaseException) -> str:
+def _last_line(error: BaseException) -> str:
     output = getattr(error, "stderr", None) or str(error)
     lines = [line.strip() for line in str(output).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -1,6 +1,6 @@
-"""What a task of a Slurm array does: it takes jobs out of a folder until there are no more.
+"""The code of a task of a Slurm array: it takes jobs from a folder until there are no more.
 
-It carries them out in worker processes of its own, as the local executor does.
+It runs them in its own worker processes, like the local executor.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from types import FrameType
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.executor import JobResult, LostJob
 from palimpsest.benchmark.executors.local.workers import WorkerProcesses
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data
 from palimpsest.benchmark.executors.slurm.job_folder import JobFolder
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.runs.record_files import write_run
 from palimpsest.benchmark.suites.jobs import Job
 
@@ -34,17 +32,17 @@ _NEWS_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """What all tasks of an array need to know.
+    """The settings of all tasks of an array.
 
     Attributes:
-        suite: Different for every suite that runs.
+        suite: Unique for every running suite.
         root: The folder that holds the data sets.
-        scratch: Where to make a folder for shared files; ``None`` for the system's.
-        run_timeout: Seconds that a run may take, or ``None``.
+        scratch: The parent of the folder for shared files; ``None`` for the system's.
+        run_timeout: The time limit of a run in seconds, or ``None``.
         checkpoints: Of the jobs, or ``None``.
-        at_a_time: How many jobs a task runs at a time.
-        plugins: What is loaded where the suite was started.
-        version: Of this package there.
+        at_a_time: The number of parallel jobs of a task.
+        plugins: The plugins that the suite's process has loaded.
+        version: Of this package in the suite's process.
         digest: The hash of its code there.
     """
 
@@ -52,24 +50,15 @@ class TaskSettings:
     root: Path
     scratch: Path | None
     run_timeout: float | None
-    checkpoints: Checkpoints | None
+    checkpoints: CheckpointSettings | None
     at_a_time: int
     plugins: plugins.Loaded
     version: str
     digest: str
 
 
-@dataclass(frozen=True)
-class Loss:
-    """That a job gave no result; see ``Lost``."""
-
-    reason: str
-    kind: FailureKind
-    final: bool
-
-
 def serve(folder: str) -> None:
-    """Carry out jobs until there are no more, or the suite has ended.
+    """Run jobs until there are no more, or the suite has ended.
 
     Args:
         folder: Of the ``JobFolder``.
@@ -97,7 +86,7 @@ def serve(folder: str) -> None:
 
 
 class _Task:
-    """The work of one task: the jobs that it takes, as ``Jobs``."""
+    """The work of one task; iterating over it takes jobs."""
 
     def __init__(
         self, job_folder: JobFolder, task: str, settings: TaskSettings, scratch: Path | None
@@ -125,7 +114,7 @@ class _Task:
             yield job
 
     def work(self) -> None:
-        """Carry out jobs until there are no more."""
+        """Run jobs until there are no more."""
         it = self._setting
         try:
             pool = WorkerProcesses(
@@ -162,7 +151,7 @@ class _Task:
         if before is not None and not job_progress.message:
             job_progress = replace(
                 job_progress, message=before.message
-            )  # which may not be read yet
+            )  # it may not have been read yet
         self._latest[number] = job_progress
         now = time.monotonic()
         if now >= self._told + _NEWS_SECONDS:
@@ -172,14 +161,13 @@ class _Task:
     def _tell(self) -> None:
         self._job_folder.tell(self._task, (socket.gethostname(), dict(self._latest)))
 
-    def _note(self, result: list[Record] | Lost) -> None:
-        key = result.job[0].key if isinstance(result, Lost) else result[0].key
+    def _note(self, result: JobResult) -> None:
+        key = result.job[0].key if isinstance(result, LostJob) else result[0].key
         number = self._numbers.pop(key)
         if number in self._latest and self._latest[number].message:
             self._tell()
-        if isinstance(result, Lost):
-            outcome = Loss(result.reason, result.kind, result.final)
-            self._job_folder.end_job(number, outcome)
+        if isinstance(result, LostJob):
+            self._job_folder.end_job(number, result)
         else:
             for record in result:
                 write_run(self._job_folder.results, record)

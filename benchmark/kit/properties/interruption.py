@@ -12,9 +12,8 @@ from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, m
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker
-from palimpsest.benchmark.runs.checkpoints.state import State as TrainingState
-from palimpsest.benchmark.runs.checkpoints.storage import read, written
+from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker, TrainingState
+from palimpsest.benchmark.runs.checkpoints.storage import from_bytes, to_bytes
 
 _STEP, _EPOCHS = 3, 2
 _OPTIMIZER = "Adam with weight decay"
@@ -41,11 +40,11 @@ class _Training:
         """Return the present state, with the dial that acts after training set again."""
         if self._turned is not None:
             self.program.plugin.turn(self._turned)
-        return written(self.state.saved(reference), {})
+        return to_bytes(self.state.saved(reference), {})
 
     def restore(self, content: bytes, reference: Reference) -> None:
         """Go to a state."""
-        self.state.restore(read(content)[0], reference)
+        self.state.restore(from_bytes(content)[0], reference)
 
     def result(self) -> State:
         """Return the weights, and what every model puts out."""

@@ -19,7 +19,7 @@ from palimpsest.benchmark.kit.program import (
 )
 from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, must_hold
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.training.evaluation import left_out
+from palimpsest.benchmark.training.evaluation import without_plugin
 from palimpsest.strategies.merging.merging import Merging, copied
 
 _EPOCHS = 3
@@ -71,7 +71,7 @@ def _apart(candidate: Candidate) -> str:
 
 
 def _unmerged(trained: Program) -> Evaluated:
-    with left_out(trained.strategy, trained.plugin):
+    with without_plugin(trained.strategy, trained.plugin):
         return trained.evaluated()
 
 

@@ -1,12 +1,12 @@
-"""Checkpoints of long runs: what a run would need to go on after its process was killed.
+"""Checkpoints, from which a run is resumed after its process was killed.
 
-``place.py`` says where they are kept and when they are due (it needs no torch); ``graph.py`` what
-the state of a run consists of; ``encoding.py`` turns it into plain data and tensors, and
-``decoding.py`` writes it over a run that was built anew; ``storage.py`` keeps it in files;
-``training.py`` saves and resumes a training.
+``paths.py`` has the files and the settings of checkpoints (without torch). ``graph.py`` finds the
+objects of a run's state, ``plain.py`` and ``encoding.py`` turn them into JSON and tensors, and
+``decoding.py`` restores them. ``state.py`` is the state of a training, ``storage.py`` reads and
+writes files, and ``training.py`` saves and resumes a training.
 
-A run is built anew from its seed, and then everything that its training has changed is written over
-it. A checkpoint in the middle of a training needs the one at its beginning: the training begins
-again from there, as it began before, and is then moved to the step. So whatever strategies do when
-a training begins has the effect that it had, once.
+A run is built again from its seed. Then its state is overwritten with everything that the training
+had changed. A checkpoint within a training needs the checkpoint before that training: the training
+begins again there, and then its state is moved to the step. So the hooks of strategies for the
+beginning of a training take effect exactly once.
 """

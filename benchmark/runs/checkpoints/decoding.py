@@ -1,7 +1,7 @@
-"""The state of a run, written over a run that was built anew.
+"""Restores the saved state of a run in a run that was built again.
 
-No code of the file's runs: objects are made of classes that the run has brought, without calling
-them, and everything else is data.
+No code from the file is executed: objects get classes that the run already uses, without a call of
+the constructor, and everything else is data.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ _CONTAINERS: dict[str, type[Any]] = {
 
 
 class UnfitError(Exception):
-    """A state does not fit the run, which may be left half changed; the message says why."""
+    """A state does not fit the run, which may now be half changed; the message says why."""
 
 
 def decode(encoded: Encoded, reference: Reference) -> dict[str, Any]:
-    """Write a state over a run that was built as the one that it was saved from.
+    """Restore a state in a run that was built like the saved one.
 
     Args:
         encoded: The state.
-        reference: Of that run.
+        reference: The objects of the run.
 
     Returns:
         The roots.
 
     Raises:
-        UnfitError: It does not fit. The run must not be used any more.
+        UnfitError: The state does not fit. The run must not be used any more.
     """
     try:
         return _Decoder(encoded, reference).whole()
     except UnfitError:
         raise
-    except Exception as error:  # whatever a damaged or foreign state leads to
+    except Exception as error:  # any effect of a damaged or foreign state
         raise UnfitError(f"it does not fit: {type(error).__name__}: {error}") from error
 
 
 class _Decoder:
-    """First finds or makes all objects, then fills them."""
+    """Finds or makes all objects first, and then fills them."""
 
     def __init__(self, encoded: Encoded, reference: Reference) -> None:
         self._encoded = encoded
@@ -70,27 +70,24 @@ class _Decoder:
         self._tensors: Sequence[Tensor] = encoded.tensors
 
     def whole(self) -> dict[str, Any]:
-        """Return the roots, everything below them as it was saved."""
-        for place in range(len(self._encoded.nodes)):
-            self._object(place)
-        takers = []
-        for place, node in enumerate(self._encoded.nodes):
+        """Return the roots, with all their parts restored."""
+        for index in range(len(self._encoded.nodes)):
+            self._object(index)
+        with_state = []
+        for index, node in enumerate(self._encoded.nodes):
             if "state" in node:
-                takers.append(place)
+                with_state.append(index)
             else:
-                self._fill(self._found[place], node)
-        for place in reversed(takers):  # what they take has to be whole; inner ones come later
-            self._take(self._found[place], self._encoded.nodes[place])
+                self._fill(self._found[index], node)
+        for index in reversed(with_state):  # inner ones are later in the list, and come first
+            self._load_state(self._found[index], self._encoded.nodes[index])
         return {name: self._value(own) for name, own in self._encoded.root.items()}
 
-    def _object(self, place: int) -> Any:
-        if place not in self._found:
-            node = self._encoded.nodes[place]
-            if "known" in node:
-                self._found[place] = self._known(node)
-            else:
-                self._found[place] = self._new(node)
-        return self._found[place]
+    def _object(self, index: int) -> Any:
+        if index not in self._found:
+            node = self._encoded.nodes[index]
+            self._found[index] = self._known(node) if "known" in node else self._new(node)
+        return self._found[index]
 
     def _known(self, node: dict[str, Any]) -> Any:
         value = self._reference.objects[node["known"]]
@@ -103,7 +100,7 @@ class _Decoder:
         elif wanted == "tensor":
             fits = isinstance(value, Tensor)
         else:
-            fits = True  # filling it says so
+            fits = True  # checked when it is filled
         if not fits:
             raise UnfitError(f"it has another object in the place of a {kind.__name__}")
         return value
@@ -210,13 +207,12 @@ class _Decoder:
             object.__delattr__(value, name)
         if hasattr(value, "__dict__"):
             for name in own.keys() - inner & own.keys():
-                value.__dict__.pop(name, None)  # so that the order is that of the saved ones
+                value.__dict__.pop(name, None)  # to restore the order, too
             value.__dict__.update({n: part for n, part in own.items() if n not in inner})
         for name in own.keys() & inner:
             object.__setattr__(value, name, own[name])
 
-    def _take(self, value: Any, node: dict[str, Any]) -> None:
-        """Let an object take its state."""
+    def _load_state(self, value: Any, node: dict[str, Any]) -> None:
         state = self._value(node["state"])
         if node["is"] == "generator" and isinstance(value, GENERATORS):
             set_state(value, state)
@@ -267,7 +263,7 @@ class _Decoder:
 
 
 class _Nothing:
-    """What a dead reference refers to."""
+    """The target of a dead weak reference."""
 
 
 _DEAD = weakref.ref(_Nothing())

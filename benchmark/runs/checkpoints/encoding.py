@@ -30,11 +30,11 @@ from palimpsest.benchmark.runs.checkpoints.graph import (
 from palimpsest.benchmark.runs.checkpoints.plain import array_to_json, to_json
 
 FACTORIES = {kind.__name__: kind for kind in (dict, list, set, int, float)}
-"""What may fill a ``defaultdict``."""
+"""The allowed factories of a ``defaultdict``."""
 
 
 class UnsavableError(Exception):
-    """Something in the state of a run cannot be saved; the message says where, and what it is."""
+    """A part of a run's state cannot be saved; the message names it and its position."""
 
 
 @dataclass
@@ -42,9 +42,9 @@ class Encoded:
     """The state of a run.
 
     Attributes:
-        root: The roots, as a value.
-        nodes: The objects that values refer to.
-        tensors: The tensors that objects refer to.
+        root: The encoded roots.
+        nodes: The encoded objects, to which values refer.
+        tensors: The tensors, to which objects refer.
     """
 
     root: Any = None
@@ -56,11 +56,12 @@ def encode(roots: dict[str, Any], reference: Reference) -> Encoded:
     """Encode the state of a run.
 
     Args:
-        roots: Everything that it consists of, by name.
-        reference: The same when it was built: what is still there is referred to.
+        roots: All its parts, by name.
+        reference: The objects of the run when it was built. Existing objects are stored as
+            references to them.
 
     Raises:
-        UnsavableError: Something cannot be saved.
+        UnsavableError: A part cannot be saved.
     """
     encoder = _Encoder(reference)
     try:
@@ -71,14 +72,14 @@ def encode(roots: dict[str, Any], reference: Reference) -> Encoded:
 
 
 class _Encoder:
-    """Turns values into JSON, and objects into nodes, each once."""
+    """Turns values into JSON, and each object into one node."""
 
     def __init__(self, reference: Reference) -> None:
         self.found = Encoded()
         self._reference = reference
         self._places: dict[int, int] = {}
         self._arrays: set[int] = set()
-        self._alive: list[Any] = []  # so that no two have the same id
+        self._alive: list[Any] = []  # keeps ids unique
         self._memory = reference.memory_now()
         for place, numbers in self._memory.items():
             if len(numbers) > 1 and reference.memory.get(place) != numbers:
@@ -100,7 +101,7 @@ class _Encoder:
         return {"@": self._node(value, where)}
 
     def _parts(self, value: Any, where: str) -> dict[str, Any] | None:
-        """Return a value by its parts, if it is no more than these."""
+        """Return the JSON of a value that consists only of its parts; ``None`` for others."""
         kind = type(value)
         if kind in {tuple, torch.Size, frozenset}:
             return {kind.__name__: self._values(value, where)}
@@ -190,7 +191,7 @@ class _Encoder:
         return node
 
     def _key(self, key: Any, where: str) -> Any:
-        """Encode what has to be hashed before it is filled: by its identity, or as a plain one."""
+        """Encode a key. It is hashed before it is filled, so it has to be plain or by identity."""
         value = self.value(key, f"a key of {where}")
         by_identity: tuple[Any, ...] = (object.__hash__, Tensor.__hash__)
         if isinstance(value, dict) and "@" in value and type(key).__hash__ not in by_identity:
@@ -223,7 +224,7 @@ class _Encoder:
         return node
 
     def _class(self, kind: type[Any], where: str, *, known: bool = False) -> str:
-        """Return a class's name; new objects are only made of classes that the run has brought."""
+        """Return a class's name. New objects may only have classes that the run already uses."""
         if not known and (
             top_level(kind) not in self._reference.packages or hasattr(kind, "__del__")
         ):
@@ -234,9 +235,9 @@ class _Encoder:
 def _own_state(value: Any, where: str) -> Any:
     try:
         return value.state_dict()
-    except Exception as error:  # code of the user's, which must not fail the run
-        told = f"{type(error).__name__}: {error}"
-        raise UnsavableError(f"{where} is an object whose state_dict fails ({told})") from error
+    except Exception as error:  # in the user's code; the run must not fail
+        reason = f"{type(error).__name__}: {error}"
+        raise UnsavableError(f"{where} is an object whose state_dict fails ({reason})") from error
 
 
 def _hooks(value: Tensor) -> bool:

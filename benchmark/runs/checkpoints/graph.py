@@ -1,4 +1,4 @@
-"""What the state of a run consists of: all objects that can be reached, in a fixed order."""
+"""The state of a run as a graph: all reachable objects, in a fixed order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from palimpsest.benchmark.randomness.rng_state import GENERATORS
 from palimpsest.benchmark.training.template import Batches
 
 PLAIN = (type(None), bool, int, float, str, bytes, complex, range, slice, type(...))
-"""Types of values without an identity of their own."""
+"""Types of values without an identity."""
 
 IMMUTABLE = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.generic, np.dtype)
 """Likewise, with their subclasses."""
@@ -36,13 +36,13 @@ IMMUTABLE = (torch.dtype, torch.device, torch.layout, torch.memory_format, np.ge
 _CONSTANT = (
     *(type, types.ModuleType, types.BuiltinFunctionType, types.MethodWrapperType, logging.Logger),
     *(PurePath, Enum, CLExperience, AvalancheDataset, Batches),
-    EvaluationPlugin,  # the harness's own, which has nothing to do
+    EvaluationPlugin,  # an empty one
 )
-"""What no training changes: settings, data, classes."""
+"""Types of objects that no training changes: settings, data, classes."""
 
 _ELSEWHERE = {"plugins", "adapted_dataset", "dataloader", "mbatch", "mb_output", "loss"}
-"""Attributes of a template: its plugins are roots; the others are made anew for a training, or
-belong to a step, see ``State``."""
+"""Attributes of a template that are saved elsewhere or not at all: plugins are roots, and the
+others belong to a training or a step, see ``TrainingState``."""
 
 Memory = tuple[str, int]
 """A device and an address."""
@@ -57,7 +57,7 @@ def is_plain(value: Any) -> bool:
 
 
 def is_constant(value: Any) -> bool:
-    """Whether no training changes an object, so that a reference to it is enough."""
+    """Whether no training changes an object, so that a reference to it is sufficient."""
     if isinstance(value, _CONSTANT):
         return True
     if isinstance(value, types.FunctionType):
@@ -66,15 +66,15 @@ def is_constant(value: Any) -> bool:
     if isinstance(value, BaseModel):
         return bool(kind.model_config.get("frozen"))
     if isinstance(value, Dataset):
-        return top_level(kind) in _WITH_DATA  # one of the user's own may be a memory that grows
+        return top_level(kind) in _WITH_DATA  # a user's data set may be a growing memory
     ours = top_level(kind) == "palimpsest" and is_dataclass(value)
     return ours and kind.__dataclass_params__.frozen
 
 
 def has_convention(value: Any) -> bool:
-    """Whether an object gives and takes its state by itself, as torch's do."""
+    """Whether an object has ``state_dict`` and ``load_state_dict``."""
     if isinstance(value, nn.Module | torch.optim.Optimizer):
-        return False  # theirs leave out what is not needed elsewhere: hooks, modes
+        return False  # their state dicts lack hooks and modes
     kind = type(value)
     return callable(getattr(kind, "state_dict", None)) and callable(
         getattr(kind, "load_state_dict", None)
@@ -82,7 +82,7 @@ def has_convention(value: Any) -> bool:
 
 
 def has_attributes(value: Any) -> bool:
-    """Whether an object is all in its attributes: nothing of it is in a layer of C."""
+    """Whether attributes are the whole state of an object, without hidden state in C."""
     kind = type(value)
     if isinstance(value, BaseException) or not kind.__flags__ & _HEAP_TYPE:
         return False
@@ -96,7 +96,7 @@ def has_attributes(value: Any) -> bool:
 
 
 _HEAP_TYPE = 1 << 9
-"""Python's flag of classes that are not built in."""
+"""Python's flag for classes that are not built in."""
 
 
 def _generic_new() -> set[Any]:
@@ -109,7 +109,7 @@ _NEW = _generic_new()
 
 
 def attributes(value: Any) -> dict[str, Any]:
-    """Return the attributes of an object that count as its state."""
+    """Return the attributes of an object that belong to its state."""
     found = dict(getattr(value, "__dict__", {}))
     for name in slots(type(value)):
         if hasattr(value, name):
@@ -130,18 +130,18 @@ def slots(kind: type[Any]) -> list[str]:
 
 
 def _mangled(name: str, kind: type[Any]) -> str:
-    """Return the name by which Python knows a private attribute outside of its class."""
+    """Return the mangled name of a private attribute."""
     private = name.startswith("__") and not name.endswith("__")
     return f"_{kind.__name__.lstrip('_')}{name}" if private else name
 
 
 def top_level(kind: Any) -> str:
-    """Return the package or file that a class or function is from."""
+    """Return the top-level package or file of a class or function."""
     return str(getattr(kind, "__module__", None) or "").partition(".")[0]
 
 
 def parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what an object consists of, each with a label; nothing of a constant."""
+    """Yield the parts of an object, each with a label; a constant has none."""
     if isinstance(value, Tensor):
         if value.is_leaf and value.grad is not None:
             yield "grad", value.grad
@@ -158,7 +158,7 @@ def parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _inner(value: Any) -> dict[str, Any]:
-    """The parts of what is no container."""
+    """Return the parts of an object that is no container."""
     if isinstance(value, types.MethodType):
         return {".__self__": value.__self__}
     if isinstance(value, weakref.ref):
@@ -173,43 +173,42 @@ def _inner(value: Any) -> dict[str, Any]:
 
 
 def variables(function: types.FunctionType) -> dict[str, Any] | None:
-    """Return the variables around a function that it uses, by name; ``None`` if one is gone."""
+    """Return the closure variables of a function, by name; ``None`` if one was deleted."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     try:
         return {name: cell.cell_contents for name, cell in cells}
-    except ValueError:  # deleted since, as the name of an exception is after its block
+    except ValueError:  # such as the name of an exception after its block
         return None
 
 
 def without_identity(value: Any) -> bool:
-    """Whether an object is replaced, not filled: it is as good as another one that is equal."""
+    """Whether an object is replaced, not filled, since an equal one is as good."""
     return isinstance(value, tuple | frozenset | types.MethodType | weakref.ref)
 
 
 def has_memory(tensor: Tensor) -> bool:
-    """Whether all of a tensor is in one piece of memory, which others may share."""
+    """Whether a tensor is in one piece of memory, which others may share."""
     return tensor.layout is torch.strided and tensor.numel() > 0
 
 
 def memory_of(tensor: Tensor) -> Memory:
-    """Return where a tensor's memory is."""
+    """Return the device and address of a tensor's memory."""
     return str(tensor.device), tensor.untyped_storage().data_ptr()
 
 
 class Reference:
-    """The objects of a run as it was built, numbered in the order in which they are met.
+    """The objects of a run when it was built, numbered in a fixed order.
 
     A run that is built again has the same objects with the same numbers.
 
     Args:
-        roots: Where to begin, by name.
+        roots: The first objects, by name.
 
     Attributes:
         objects: By number.
-        digest: Of what they are and how they hang together; equal for two runs that were built
-            alike.
-        packages: The packages and files that their classes are from.
-        memory: Which of them, by number, are tensors in the same memory.
+        digest: A hash of the graph of objects; two runs with the same settings have the same.
+        packages: The packages and files of their classes.
+        memory: The numbers of the tensors in each piece of memory.
     """
 
     def __init__(self, roots: dict[str, Any]) -> None:
@@ -238,7 +237,7 @@ class Reference:
         self.memory = self.memory_now()
 
     def memory_now(self) -> dict[Memory, list[int]]:
-        """Return which objects are tensors in the same memory by now."""
+        """Return the numbers of the tensors that are now in each piece of memory."""
         found: dict[Memory, list[int]] = {}
         for number, value in enumerate(self.objects):
             if isinstance(value, Tensor) and has_memory(value):
@@ -246,5 +245,5 @@ class Reference:
         return found
 
     def number(self, value: Any) -> int | None:
-        """Return an object's number, or ``None`` if it came later."""
+        """Return an object's number; ``None`` if it is new."""
         return self._numbers.get(id(value))

@@ -1,4 +1,4 @@
-"""Where checkpoints are kept, and when they are due. Importing this needs no torch."""
+"""The files of checkpoints, and when they are written. Importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 from palimpsest.benchmark.suites.jobs import Job
 
 SECONDS = 60.0
-"""From one checkpoint to the next where no number of steps is given."""
+"""The time between checkpoints if no number of steps is given."""
 
 SUFFIX = ".checkpoint"
 
 
 @dataclass(frozen=True)
-class Checkpoints:
-    """What is asked of the checkpoints of all jobs; plain data that goes wherever a job goes.
+class CheckpointSettings:
+    """The settings for the checkpoints of all jobs, as plain data that can be sent.
 
     Attributes:
-        folder: Where they are kept; it need not exist.
-        every: Optimizer steps from one to the next, besides one after each model; ``None``: after a
+        folder: The folder of the checkpoints; it need not exist.
+        every: Optimizer steps between checkpoints, besides one after each model; ``None``: after a
             model, if ``seconds`` have passed since the last one.
-        seconds: See there.
+        seconds: The shortest time between checkpoints if ``every`` is ``None``.
     """
 
     folder: Path
@@ -33,22 +33,22 @@ class Checkpoints:
 
     @property
     def store(self) -> Path:
-        """The store that they belong to, see ``folder_of``."""
+        """The store of these checkpoints, see ``checkpoints_folder``."""
         return self.folder.with_name(self.folder.name.removesuffix(f"{SUFFIX}s"))
 
-    def of(self, job: Job) -> Files:
-        """Return where a job's are kept."""
+    def of(self, job: Job) -> CheckpointFiles:
+        """Return the files of a job's checkpoints."""
         more = f"+{len(job) - 1}" if len(job) > 1 else ""
-        return Files(self.folder, f"{job[0].key}{more}")
+        return CheckpointFiles(self.folder, f"{job[0].key}{more}")
 
 
 @dataclass(frozen=True)
-class Files:
-    """The files of a job.
+class CheckpointFiles:
+    """The files of a job's checkpoints.
 
     Attributes:
-        folder: Where they are.
-        name: What their names begin with: the key of the first run.
+        folder: Their folder.
+        name: The prefix of their names: the key of the first run.
     """
 
     folder: Path
@@ -56,17 +56,17 @@ class Files:
 
     @property
     def between(self) -> Path:
-        """The state between two trainings."""
+        """The file for the state between two trainings."""
         return self.folder / f"{self.name}.between{SUFFIX}"
 
     @property
     def within(self) -> Path:
-        """The state within the training that begins there."""
+        """The file for the state within the training after that."""
         return self.folder / f"{self.name}.within{SUFFIX}"
 
     @property
     def has_within(self) -> bool:
-        """Whether there is a state within a training; not where nobody may look."""
+        """Whether there is a state within a training; not if the folder cannot be read."""
         return os.path.exists(self.within)  # noqa: PTH110  # Path.exists would raise there
 
     def remove(self) -> None:
@@ -76,19 +76,17 @@ class Files:
                 path.unlink()
 
 
-def folder_of(store: Path) -> Path:
+def checkpoints_folder(store: Path) -> Path:
     """Return the folder of a store's checkpoints: ``STORE.checkpoints``."""
     place = Path(os.path.realpath(store))
     return place.with_name(f"{place.name}{SUFFIX}s")
 
 
-def clear(folder: Path, keys: Collection[str]) -> None:
-    """Remove the checkpoints of runs that need none any more, and the folder if it is empty.
-
-    What cannot be removed stays.
+def remove_checkpoints(folder: Path, keys: Collection[str]) -> None:
+    """Remove the checkpoints of runs, and the folder if it is empty. Errors are ignored.
 
     Args:
-        folder: What ``folder_of`` returned.
+        folder: The folder of the checkpoints.
         keys: Of the runs.
     """
     with contextlib.suppress(OSError):

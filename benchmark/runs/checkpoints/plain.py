@@ -1,4 +1,4 @@
-"""Values without an identity, as JSON and back: numbers, names of types, bytes."""
+"""Encodes values without an identity as JSON: numbers, names of types, bytes."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import numpy as np
 import torch
 
 _CREATORS = ("zeros", "ones", "empty", "zeros_like", "ones_like", "empty_like")
-"""Functions of torch that plugins keep, to make tensors later."""
+"""Functions of torch that a plugin may keep, to make tensors later."""
 
 _OF_TORCH = (torch.dtype, torch.layout, torch.memory_format)
 
 
 class _Kind(NamedTuple):
-    """How values of a kind are written.
+    """The encoding of a kind of values.
 
     Attributes:
         has: Whether a value is of the kind.
-        told: The value as JSON.
-        read: The value of that JSON.
+        write: Returns a value as JSON.
+        read: Returns the value of that JSON.
     """
 
     has: Callable[[Any], bool]
-    told: Callable[[Any], Any]
+    write: Callable[[Any], Any]
     read: Callable[[Any], Any]
 
 
 def to_json(value: Any) -> dict[str, Any] | None:
-    """Return a value as JSON with its kind; ``None`` if it is of no kind known here."""
+    """Return a value as JSON with its kind; ``None`` if its kind is not known here."""
     for name, kind in _KINDS.items():
         if kind.has(value):
-            return {name: kind.told(value)}
+            return {name: kind.write(value)}
     return None
 
 
@@ -55,7 +55,7 @@ def array_to_json(value: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def array_from_json(content: Any) -> np.ndarray[Any, Any]:
-    """Return the array that ``array_to_json`` was given."""
+    """Return the array that ``array_to_json`` encoded."""
     dtype, shape, data = content
     flat = np.frombuffer(base64.b64decode(data), dtype=np.dtype(dtype))
     return flat.reshape(shape).copy()

@@ -1,4 +1,4 @@
-"""The state of a training, between two steps or between two trainings."""
+"""The state of a training, between two steps or before the first one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from palimpsest.benchmark.randomness.rng_state import rng_state, set_rng_state
 from palimpsest.benchmark.runs.checkpoints.decoding import decode
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded, encode
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.first_model.saver import FirstModelSaver
+from palimpsest.benchmark.runs.first_model.reuse import FirstModelSaver
 
 _STEP = ("mbatch", "mb_output", "loss")
-"""What a step leaves behind in an Avalanche strategy; values, without their history."""
+"""Attributes of an Avalanche strategy that belong to a step; saved without their history."""
 
 
-class State:
-    """All that a training changes: of the model, the strategy, its plugins, and of chance.
+class TrainingState:
+    """Everything that a training changes: model, strategy, plugins and random generators.
 
     Args:
         strategy: The Avalanche strategy.
-        **others: What else belongs to it, by name.
+        **others: Other objects that the training changes, by name.
     """
 
     def __init__(self, strategy: Any, **others: Any) -> None:
@@ -30,30 +30,30 @@ class State:
         self._others = others
 
     def reference(self) -> Reference:
-        """Return what there is now, for telling later what has been added."""
+        """Return the objects that exist now."""
         return Reference(self._roots())
 
     def saved(self, reference: Reference) -> Encoded:
-        """Return the state now; its tensors are those of the training, not copies.
+        """Return the current state. Its tensors are those of the training, not copies.
 
         Args:
-            reference: What there was at an earlier moment that can be reached again.
+            reference: The objects at an earlier moment that can be reproduced.
 
         Raises:
-            UnsavableError: Something cannot be saved.
+            UnsavableError: A part of the state cannot be saved.
         """
         changing = {"rng": rng_state(self._strategy.device), "step": self._step()}
         return encode(self._roots() | changing, reference)
 
     def restore(self, encoded: Encoded, reference: Reference) -> None:
-        """Return to a state.
+        """Restore a state.
 
         Args:
             encoded: The state.
-            reference: Of this training, at the moment that the state was saved against.
+            reference: The objects of this training at the same moment as for ``saved``.
 
         Raises:
-            UnfitError: It does not fit; the training must not be used any more.
+            UnfitError: The state does not fit; the training must not be used any more.
         """
         found = decode(encoded, reference)
         for name, value in found["step"].items():
@@ -74,16 +74,16 @@ class State:
 
 
 class CheckpointTaker:
-    """The part of an Avalanche plugin that saves and resumes in the middle of a training.
+    """The plugin that saves and resumes a training between two steps.
 
-    It is idle unless it is told what to do in the training that comes next. The moment that states
-    are saved against is the one before the training's first step.
+    It does nothing without a call of ``next_training``. States refer to the objects before the
+    training's first step.
 
     Args:
         state: Of the training.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: TrainingState) -> None:
         self._state = state
         self._save: Callable[[Any, int, Reference], None] | None = None
         self._resume: Callable[[Any, Reference], None] | None = None
@@ -94,17 +94,17 @@ class CheckpointTaker:
         save: Callable[[Any, int, Reference], None] | None,
         resume: Callable[[Any, Reference], None] | None = None,
     ) -> None:
-        """Say what to do in the training that comes next.
+        """Set the callbacks for the next training.
 
         Args:
-            save: Called after every step with the strategy, the number of steps done, and what
-                there was before the first step; ``None``: nothing is saved.
-            resume: Restores a state, given the strategy and what there is before the first step.
+            save: Called after every step with the strategy, the number of completed steps, and the
+                objects before the first step; ``None``: nothing is saved.
+            resume: Restores a state, given the strategy and the objects before the first step.
         """
         self._save, self._resume, self._reference = save, resume, None
 
     def before_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note what there is, and go to where the training was interrupted."""
+        """Note the existing objects, and resume an interrupted training."""
         if self._reference is not None or (self._save is None and self._resume is None):
             return
         self._reference = self._state.reference()
@@ -114,12 +114,12 @@ class CheckpointTaker:
             strategy.dataloader.skipped = strategy.step_clock.step
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Offer the state after a step; not after one that ends the training."""
+        """Call ``save``, except after a step that ends the training."""
         if self._save is not None and self._reference and not strategy._stop_training:
             self._save(strategy, strategy.step_clock.step, self._reference)
 
     def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Stop: what follows is not within this training any more."""
+        """Stop saving: the training's steps are over."""
         self._save = None
 
 

@@ -1,10 +1,8 @@
-"""Checkpoints as files: written whole or not at all, and only read where they are right."""
+"""Checkpoints as files: written completely or not at all, and only read if they are valid."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import io
 import json
 import os
@@ -15,28 +13,26 @@ from typing import IO, Any
 
 import torch
 
-import palimpsest
 from palimpsest.benchmark.files.untrusted import opened, parsed
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
 from palimpsest.benchmark.runs.first_model.storage import checksum
-from palimpsest.benchmark.runs.provenance import versions
+from palimpsest.benchmark.runs.provenance import code_digest, versions
 from palimpsest.benchmark.suites.jobs import Job
 
-_TRAINERS = [Path(palimpsest.__path__[0]) / room for room in ("benchmark", "strategies")]
 _MARK = b"palimpsest checkpoint 1\n"
 _SIZE = len(checksum(b""))
 
 
 class RefusedError(Exception):
-    """A file is not the checkpoint that is wanted; the message says why."""
+    """A file is not the wanted checkpoint; the message says why."""
 
 
 @dataclass(frozen=True)
-class Saved:
+class Checkpoint:
     """A checkpoint.
 
     Attributes:
-        facts: What its writer noted, JSON.
+        facts: The writer's notes, as JSON.
         state: The state of the run.
     """
 
@@ -45,18 +41,18 @@ class Saved:
 
 
 def save(path: Path, job: Job, facts: dict[str, Any], state: Encoded) -> None:
-    """Write a checkpoint in the place of an earlier one: other processes see either, whole.
+    """Replace a checkpoint atomically.
 
     Args:
-        path: Where.
-        job: Whose it is.
+        path: The file.
+        job: The job of the checkpoint.
         facts: JSON.
         state: Of the run.
 
     Raises:
-        OSError: It cannot be written; the earlier one is still there, and nothing else.
+        OSError: It cannot be written; the earlier checkpoint is still there.
     """
-    content = written(state, {"of": _identity(job), "facts": facts})
+    content = to_bytes(state, {"of": _identity(job), "facts": facts})
     temporary = path.with_name(f".{path.name}.{token_hex(8)}.tmp")
     try:
         with _opened(temporary) as file:
@@ -72,12 +68,12 @@ def save(path: Path, job: Job, facts: dict[str, Any], state: Encoded) -> None:
         raise
 
 
-def written(state: Encoded, facts: dict[str, Any]) -> bytes:
-    """Return a state as bytes: tensors as torch writes them, all else as JSON.
+def to_bytes(state: Encoded, facts: dict[str, Any]) -> bytes:
+    """Return a state as bytes, its tensors in torch's format, everything else as JSON.
 
     Args:
         state: Of a run.
-        facts: JSON that goes with it.
+        facts: JSON.
     """
     graph = json.dumps({"facts": facts, "root": state.root, "nodes": state.nodes})
     whole = io.BytesIO()
@@ -85,14 +81,14 @@ def written(state: Encoded, facts: dict[str, Any]) -> bytes:
     return whole.getvalue()
 
 
-def read(content: bytes) -> tuple[Encoded, dict[str, Any]]:
-    """Return a state and the facts that go with it.
+def from_bytes(content: bytes) -> tuple[Encoded, dict[str, Any]]:
+    """Return a state and its facts.
 
     Args:
-        content: What ``written`` returned; nothing in it is run.
+        content: The result of ``to_bytes``; nothing in it is executed.
 
     Raises:
-        Exception: It is something else.
+        Exception: The content is something else.
     """
     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     graph = parsed(found["graph"], finite=False)
@@ -100,22 +96,22 @@ def read(content: bytes) -> tuple[Encoded, dict[str, Any]]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Make a file, and its folder, which another process may have just removed as empty."""
+    """Create a file, and its folder if another process has just removed it."""
     with contextlib.suppress(FileNotFoundError):
         return path.open("xb")
     path.parent.mkdir(exist_ok=True)
     return path.open("xb")
 
 
-def load(path: Path, job: Job) -> Saved | None:
+def load(path: Path, job: Job) -> Checkpoint | None:
     """Read a checkpoint; ``None`` if there is none.
 
     Args:
-        path: Where.
-        job: Whose it has to be.
+        path: The file.
+        job: The expected job.
 
     Raises:
-        RefusedError: It is damaged, or another run's, or another version wrote it.
+        RefusedError: It is damaged, another run's, or of another version.
     """
     try:
         with opened(path) as file:
@@ -129,27 +125,17 @@ def load(path: Path, job: Job) -> Saved | None:
     if digest != checksum(content):
         raise RefusedError("it is damaged")
     try:
-        state, told = read(content)
-        identity, facts = told["of"], told["facts"]
+        state, header = from_bytes(content)
+        identity, facts = header["of"], header["facts"]
     except Exception as error:  # written by another program, with the right checksum
         raise RefusedError(f"it holds something else ({type(error).__name__})") from error
     mine = _identity(job)
     if identity != mine:
         same_run = isinstance(identity, dict) and identity.get("runs") == mine["runs"]
         raise RefusedError("other versions wrote it" if same_run else "it is another run's")
-    return Saved(facts, state)
+    return Checkpoint(facts, state)
 
 
 def _identity(job: Job) -> dict[str, Any]:
-    """Everything that has to be the same for the same bits."""
-    return {"runs": [run.key for run in job], "versions": versions(), "code": _code()}
-
-
-@functools.cache
-def _code() -> str:
-    """A digest of the code that trains: of this package and of the strategies."""
-    digest = hashlib.sha256()
-    for folder in _TRAINERS:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
-    return digest.hexdigest()
+    """Return everything that has to be equal for bit-identical results."""
+    return {"runs": [run.key for run in job], "versions": versions(), "code": code_digest()}

@@ -1,4 +1,4 @@
-"""A job's training, saved now and then, and gone on with where it was interrupted."""
+"""Saves the training of a job in checkpoints, and resumes it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker, State
-from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, Saved, load, save
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
+from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker, TrainingState
+from palimpsest.benchmark.runs.checkpoints.storage import Checkpoint, RefusedError, load, save
 from palimpsest.benchmark.runs.cost import peak_memory
 from palimpsest.benchmark.runs.preparation import PreparedRun
 from palimpsest.benchmark.suites.jobs import Job
@@ -23,32 +23,32 @@ from palimpsest.benchmark.training.template import InMemoryTraining
 
 
 @dataclass
-class Spent:
-    """What a job has needed before it was interrupted; what got lost then does not count.
+class EarlierCost:
+    """The costs of a job before it was interrupted, up to its last checkpoint.
 
     Attributes:
-        seconds: Up to its last checkpoint.
+        seconds: The time.
         memory: The peak, in bytes.
     """
 
     seconds: float = 0.0
     memory: int = 0
 
-    def add(self, other: Spent) -> None:
-        """Add another training's, which came before or after."""
+    def add(self, other: EarlierCost) -> None:
+        """Add the costs of another training."""
         self.seconds += other.seconds
         self.memory = max(self.memory, other.memory)
 
 
-class Resumable:
+class ResumableTraining:
     """A training with its checkpoints.
 
     Args:
         ready: The training, as it was built.
         job: Its runs.
-        wanted: What is asked of checkpoints; ``None``: there are none.
-        spent: Gets what the job has needed before.
-        tell: Called with a sentence for the user.
+        settings: Of the checkpoints; ``None``: there are none.
+        earlier: Receives the costs before the interruption.
+        notify: Called with a sentence for the user.
         clock: Returns seconds; for tests.
     """
 
@@ -56,27 +56,27 @@ class Resumable:
         self,
         ready: PreparedRun,
         job: Job,
-        wanted: Checkpoints | None,
-        spent: Spent,
-        tell: Callable[[str], None],
+        settings: CheckpointSettings | None,
+        earlier: EarlierCost,
+        notify: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ready = ready
         self._job = job
-        self._wanted = wanted
-        self._spent = spent
-        self._tell = tell
+        self._settings = settings
+        self._costs_before = earlier
+        self._notify = notify
         self._clock = clock
         self._began = self._last = clock()
         self._earlier = 0.0
         self._before = 0
         self._token = ""
         self._saved_at = -1
-        self._pending: Saved | None = None
-        if wanted is None:
+        self._pending: Checkpoint | None = None
+        if settings is None:
             return
-        self._files = wanted.of(job)
-        self._state = State(
+        self._files = settings.of(job)
+        self._state = TrainingState(
             ready.strategy,
             measurements=ready.measurements,
             experiences=[ready.scenario.train, ready.scenario.validation, ready.scenario.test],
@@ -84,25 +84,25 @@ class Resumable:
         self._built = self._state.reference()
         self._within = CheckpointTaker(self._state)
         stock = not isinstance(ready.strategy, InMemoryTraining)
-        self._every = None if stock else wanted.every
+        self._every = None if stock else settings.every
         if self._every is not None or self._files.has_within:
             ready.strategy.plugins.append(self._within)
 
     @property
     def is_within(self) -> bool:
-        """Whether the next training goes on in its middle."""
+        """Whether the next training is resumed between two steps."""
         return self._pending is not None
 
     def resume(self) -> int | None:
-        """Go to where the training was interrupted.
+        """Restore the last checkpoint.
 
         Returns:
-            The number of the visit to go on with; ``None``: from the beginning.
+            The number of the next visit; ``None``: the training begins.
 
         Raises:
             UnfitError: A checkpoint does not fit; the training must not be used any more.
         """
-        if self._wanted is None:
+        if self._settings is None:
             return None
         saved = self._load(self._files.between)
         if saved is None:
@@ -115,17 +115,17 @@ class Resumable:
         return self._saved_at
 
     def before(self, number: int) -> None:
-        """Save, if it is time to, before a visit of the schedule; or after the last one.
+        """Save if a checkpoint is due, before a visit of the schedule or after the last one.
 
         Args:
-            number: Of the visit, counted from 0.
+            number: The visit's number, counted from 0.
         """
-        if self._wanted is None:
+        if self._settings is None:
             return
         resume = None
         if number == self._saved_at:
             step = 0 if self._pending is None else self._pending.facts["step"]
-            self._tell(f"{_told(self._job[0])}: goes on from {_where(number, step)}")
+            self._notify(f"{_name(self._job[0])}: goes on from {_where(number, step)}")
             resume = None if self._pending is None else self._resume_within
         elif self._is_due(number):
             self._save_between(number)
@@ -143,19 +143,19 @@ class Resumable:
 
     def _is_due(self, number: int) -> bool:
         """Whether to save between two trainings."""
-        assert self._wanted is not None
+        assert self._settings is not None
         if number == 0:
             return self._is_due_within(number)
-        every = self._wanted.every
+        every = self._settings.every
         if every is None:
-            return self._clock() >= self._last + self._wanted.seconds
+            return self._clock() >= self._last + self._settings.seconds
         if self._ready.schedule.order != "visits":
             return True
         since = self._steps_before(number + 1) - self._steps_before(max(0, self._saved_at))
         return since >= every
 
     def _is_due_within(self, number: int) -> bool:
-        """Whether there will be something to save within a training."""
+        """Whether a checkpoint will be due within a training."""
         if self._every is None:
             return False
         done, end = self._steps_before(number), self._steps_before(number + 1)
@@ -168,12 +168,12 @@ class Resumable:
             self._token, self._saved_at = token, number
 
     def _after_step(self, strategy: Any, step: int, reference: Reference) -> None:
-        """Save within a training, if it is time to."""
+        """Save if a checkpoint is due within a training."""
         if self._every is not None and (self._before + step) % self._every == 0:
             self._save({"of": self._token, "step": step}, reference, self._files.within)
 
     def _save(self, facts: dict[str, Any], reference: Reference, path: Path) -> bool:
-        """Save; return whether it was possible."""
+        """Save, and return whether it was possible."""
         if any(found.error is not None for found in self._ready.measurements):
             return False  # exceptions cannot be saved
         strategy, costs = self._ready.strategy, self._ready.costs
@@ -182,14 +182,14 @@ class Resumable:
             "reference": reference.digest,
             "costs": reading,
             "seconds": self._earlier + self._clock() - self._began,
-            "memory": max(self._spent.memory, peak_memory(self._job[0].spec.device)),
+            "memory": max(self._costs_before.memory, peak_memory(self._job[0].spec.device)),
         }
         try:
             save(path, self._job, facts, self._state.saved(reference))
         except UnsavableError as reason:
             self._give_up(str(reason), path)
         except OSError as error:
-            self._tell(
+            self._notify(
                 f"{path.parent}: checkpoints cannot be written ({error.strerror or error}); runs "
                 "go on without"
             )
@@ -201,32 +201,32 @@ class Resumable:
         return False
 
     def _give_up(self, reason: str, path: Path) -> None:
-        """Stop to save what cannot be saved."""
+        """Stop saving states that cannot be saved."""
         self._every, what = None, "no checkpoints"
         if path == self._files.between:
-            self._wanted = None
+            self._settings = None
         else:
             what = "checkpoints only after a model"
-        self._tell(
+        self._notify(
             f"{self._job[0].strategy}: its runs have {what}: {reason}, which cannot be saved; a "
-            "strategy may save itself by state_dict and load_state_dict"
+            "strategy can save itself with state_dict and load_state_dict"
         )
 
-    def _load(self, path: Path) -> Saved | None:
+    def _load(self, path: Path) -> Checkpoint | None:
         try:
             return load(path, self._job)
         except RefusedError as reason:
-            self._tell(f"{path}: this checkpoint is not used ({reason})")
+            self._notify(f"{path}: this checkpoint is not used ({reason})")
             return None
 
-    def _go_to(self, saved: Saved, reference: Reference) -> None:
-        """Go to a checkpoint, the clocks, too."""
+    def _go_to(self, saved: Checkpoint, reference: Reference) -> None:
+        """Restore a checkpoint and the clocks."""
         if saved.facts["reference"] != reference.digest:
             raise UnfitError("its training was built in another way")
         self._state.restore(saved.state, reference)
         self._ready.costs.set_reading(self._ready.strategy, saved.facts["costs"])
-        self._spent.seconds += saved.facts["seconds"] - self._earlier
-        self._spent.memory = max(self._spent.memory, saved.facts["memory"])
+        self._costs_before.seconds += saved.facts["seconds"] - self._earlier
+        self._costs_before.memory = max(self._costs_before.memory, saved.facts["memory"])
         self._earlier = saved.facts["seconds"]
         self._began = self._last = self._clock()
 
@@ -235,7 +235,7 @@ class Resumable:
         self._go_to(self._pending, reference)
 
 
-def _told(run: Run) -> str:
+def _name(run: Run) -> str:
     strength = "" if run.strength is None else f" {run.strength:g}"
     return f"{run.scenario}, {run.strategy}{strength}, seed {run.seed}"
 

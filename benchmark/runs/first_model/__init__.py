@@ -1,16 +1,15 @@
-"""The first model of a scenario, trained once for all runs that train it alike.
+"""The first model of a scenario, trained once for several runs.
 
 Nothing is protected while the first model trains. So strategies that only look at the end of that
 training (fine-tuning, freezing, EWC, WPL, ...) all train the same first model on the same batches.
-Once one run has trained it, the others with the same seed whose scenario trains it alike take it
-over; their results stay bit-identical. The state of random generators need not be handed over: they
-are seeded again for every model (see ``InMemoryTraining``).
+After one run has trained it, other runs with the same seed and first scenario settings reuse it.
+Their results stay bit-identical. The state of random generators is not shared, since they are
+seeded again for every model (see ``InMemoryTraining``).
 
-If something cannot be handed over, each run trains its own first model.
+If a training changes something that cannot be shared, each run trains its own first model.
 
-``model.py`` is what is handed over, ``storage.py`` where it is kept and for which runs,
-``saver.py`` what saves it, ``reuse.py`` how a run trains it or takes it over, ``order.py`` the
-order of runs that makes use of it. Two facts are declared elsewhere: a strategy's facts say
-whether it only looks at the end (``ends_only``), and a scenario family which of its settings
-concern only later models (``later_models_only``).
+``storage.py`` has the first model, its file and the runs that may share it; ``reuse.py`` trains and
+saves it, or loads it. Two facts are declared elsewhere: a strategy's facts say whether it only
+looks at the end (``ends_only``), and a scenario family names the settings that affect only later
+models (``later_models_only``).
 """

@@ -4,10 +4,10 @@ import pytest
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.executors.options import RunOptions
-from palimpsest.benchmark.orchestration.estimate import Durations, Kind, estimate
+from palimpsest.benchmark.executors.run_jobs import first_models_first
+from palimpsest.benchmark.orchestration.estimate import Durations, RunKind, estimate
 from palimpsest.benchmark.orchestration.eta import Eta
 from palimpsest.benchmark.orchestration.plan import make_plan
-from palimpsest.benchmark.runs.first_model.order import first_models_first
 from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.suites.jobs import jobs_of
 from palimpsest.benchmark.suites.loading import load_suite
@@ -96,7 +96,7 @@ def test_what_grows_with_the_steps_is_scaled(tmp_path, plan):
     long = left(make(tmp_path, steps=1000), "a", "finetune")
     assert estimate(long, [done(run, 10.0, cost=cost)], 1) == "very roughly 1 min"  # 64 s
     assert estimate(long, [done(run, 10.0, cost=cost, curves=curve)], 1) == "very roughly 1 min"
-    guess = Durations([done(run, 10.0, cost=cost, curves=curve)]).guess(Kind.of(long[0].spec))
+    guess = Durations([done(run, 10.0, cost=cost, curves=curve)]).guess(RunKind.of(long[0].spec))
     assert guess.seconds == pytest.approx(3 + 70)
     wider = left(make(tmp_path, width=50), "a", "finetune")
     assert estimate(wider, [done(run, 10.0, cost=cost)], 1) == "not known before the first runs"

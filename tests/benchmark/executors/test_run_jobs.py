@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from palimpsest.benchmark.executors import run_jobs as module
-from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.executor import LostJob
 from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
@@ -42,9 +42,9 @@ class Pretends:
             report(job, JobProgress(0.5))
             tries = sum(run.key in each for call in self.calls for each in call for run in job[:1])
             if job[0].key.startswith("late"):
-                yield Lost(job, "it took too long", FailureKind.TIMED_OUT, final=True)
+                yield LostJob(job, "it took too long", FailureKind.TIMED_OUT, final=True)
             elif any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
-                yield Lost(job, "it is gone")
+                yield LostJob(job, "it is gone")
             else:
                 yield [Record(**run.cell(), status="done") for run in job]
 
@@ -87,7 +87,7 @@ def test_a_run_that_takes_too_long_is_not_tried_again():
 
 
 def test_runs_of_a_lost_job_are_tried_again_one_by_one(monkeypatch):
-    """So that the one which cannot be carried out does not take the others with it."""
+    """So that a run that always fails does not affect the others."""
     monkeypatch.setattr(module, "jobs_of", lambda runs: [tuple(runs[:3]), tuple(runs[3:])])
     executor = Pretends()
     records = outcome(executor, "a", "lost 9", "b", "c")

@@ -109,7 +109,7 @@ def test_no_run_fails_where_there_is_no_folder_for_scratch_files(tmp_path, monke
     results = run_suite(SUITE, store=tmp_path / "r.db", workers=workers)
     assert not results.failed
     assert [r.accuracy_matrix for r in results] == [r.accuracy_matrix for r in plain]
-    assert "every run reads its data for itself" in scratch_warning(None)
+    assert "every run reads its own data" in scratch_warning(None)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")

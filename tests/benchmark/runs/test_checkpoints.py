@@ -25,8 +25,12 @@ from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError, decode
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError, encode
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, clear, folder_of
-from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, load, read, written
+from palimpsest.benchmark.runs.checkpoints.paths import (
+    CheckpointSettings,
+    checkpoints_folder,
+    remove_checkpoints,
+)
+from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, from_bytes, load, to_bytes
 from palimpsest.benchmark.runs.record import columns_of
 from palimpsest.benchmark.runs.runner import execute_job
 from palimpsest.benchmark.suites.loading import load_suite
@@ -228,7 +232,7 @@ def interrupted(monkeypatch, job, folder, every=4, after=1, **options):
                 lambda job_progress: (
                     said.append(job_progress.message) if job_progress.message else None
                 ),
-                Checkpoints(folder, every, options.get("seconds", 60.0)),
+                CheckpointSettings(folder, every, options.get("seconds", 60.0)),
             )
         except Killed:
             torch.manual_seed(0)
@@ -370,7 +374,7 @@ def test_a_first_model_that_was_taken_over_goes_on(monkeypatch, tmp_path, make_r
 def test_without_a_number_only_long_runs_are_saved_after_models(monkeypatch, tmp_path, make_runs):
     (run,) = make_runs({"ewc": {"strengths": [1]}})
     folder = tmp_path / "kept"
-    execute_job((run,), Path("/nowhere"), checkpoints=Checkpoints(folder))
+    execute_job((run,), Path("/nowhere"), checkpoints=CheckpointSettings(folder))
     assert not folder.exists()
     said = check(monkeypatch, (run,), folder, 1, every=None, seconds=0.0, after=0)
     assert "step" not in said[0]
@@ -396,7 +400,7 @@ def test_what_cannot_be_saved_is_named_and_starts_anew(monkeypatch, tmp_path, ma
     assert kills == 0
     assert said == [
         "counting: its runs have no checkpoints: Counting.steps is a count, which cannot be saved; "
-        "a strategy may save itself by state_dict and load_state_dict"
+        "a strategy can save itself with state_dict and load_state_dict"
     ]
     assert record.status == "done"
     assert not folder.exists()
@@ -421,7 +425,7 @@ def test_what_cannot_be_saved_within_a_model_is_saved_after_it(monkeypatch, tmp_
 def halfway(monkeypatch, tmp_path, make_runs):
     """A run and its files, killed within model 2."""
     (run,) = make_runs({"ewc": {"strengths": [1]}})
-    wanted = Checkpoints(tmp_path / "kept", 4)
+    wanted = CheckpointSettings(tmp_path / "kept", 4)
     with monkeypatch.context() as patched:
         count = 0
         save = training.save
@@ -493,7 +497,9 @@ def test_checkpoints_of_other_runs_and_versions_are_ignored(halfway, make_runs, 
     shutil.copy(files.between, wanted.of((other,)).between)
     with pytest.raises(RefusedError, match="another run's"):
         load(wanted.of((other,)).between, (other,))
-    monkeypatch.setattr("palimpsest.benchmark.runs.checkpoints.storage._code", lambda: "another")
+    monkeypatch.setattr(
+        "palimpsest.benchmark.runs.checkpoints.storage.code_digest", lambda: "another"
+    )
     said = goes_on(run, wanted)
     assert said == [f"{files.between}: this checkpoint is not used (other versions wrote it)"]
 
@@ -518,7 +524,7 @@ def test_a_full_disk_fails_no_run(monkeypatch, tmp_path, make_runs):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    said = set(goes_on(run, Checkpoints(folder, 4)))
+    said = set(goes_on(run, CheckpointSettings(folder, 4)))
     assert said == {
         f"{folder}: checkpoints cannot be written (No space left on device); runs go on without"
     }
@@ -541,7 +547,7 @@ def test_where_nobody_may_look_runs_go_on(monkeypatch, tmp_path, make_runs):
     with monkeypatch.context() as patched:  # the tests' user may be root, who may look anywhere
         patched.setattr(Path, "stat", refusing(real_stat))
         patched.setattr(Path, "open", refusing(real_open))
-        said = set(goes_on(run, Checkpoints(folder)))
+        said = set(goes_on(run, CheckpointSettings(folder)))
     assert len(said) == 1
     assert "is not used (it cannot be read: Permission denied)" in said.pop()
 
@@ -549,7 +555,7 @@ def test_where_nobody_may_look_runs_go_on(monkeypatch, tmp_path, make_runs):
 def test_where_no_folder_can_be_made_runs_go_on(tmp_path, make_runs):
     (run,) = make_runs({"finetune": {}})
     (tmp_path / "file").touch()
-    said = set(goes_on(run, Checkpoints(tmp_path / "file" / "kept", 4)))
+    said = set(goes_on(run, CheckpointSettings(tmp_path / "file" / "kept", 4)))
     assert len(said) == 1
     assert "checkpoints cannot be written (Not a directory)" in said.pop()
 
@@ -579,7 +585,7 @@ def round_trip(before, after, change):
     """Save what ``change`` makes of objects; write it over others that were built alike."""
     reference = Reference({"it": before})
     change(before)
-    state, _ = read(written(encode({"it": before}, reference), {}))
+    state, _ = from_bytes(to_bytes(encode({"it": before}, reference), {}))
     return decode(state, Reference({"it": after}))["it"]
 
 
@@ -745,21 +751,21 @@ def test_nothing_is_unpickled():
     state = encode({}, Reference({}))
     state.tensors.append(Plain())
     with pytest.raises(Exception, match=r"[Ww]eights"):
-        read(written(state, {}))
+        from_bytes(to_bytes(state, {}))
 
 
 def test_what_is_cleared(tmp_path):
-    folder = folder_of(tmp_path / "runs.db")
+    folder = checkpoints_folder(tmp_path / "runs.db")
     assert folder.name == "runs.db.checkpoints"
-    clear(folder, {"a"})
+    remove_checkpoints(folder, {"a"})
     folder.mkdir()
     names = ["a.between.checkpoint", "a+2.within.checkpoint", ".a.within.checkpoint.1f.tmp"]
     for name in [*names, "b.between.checkpoint", "a.txt"]:
         (folder / name).touch()
-    clear(folder, {"a"})
+    remove_checkpoints(folder, {"a"})
     assert {path.name for path in folder.iterdir()} == {"b.between.checkpoint", "a.txt"}
     (folder / "a.txt").unlink()
-    clear(folder, {"b"})
+    remove_checkpoints(folder, {"b"})
     assert not folder.exists()
 
 
@@ -806,7 +812,7 @@ def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
     ]
     command += ["--workers", "1", "--checkpoint-every", "20"]
     started = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-    waited_for(folder_of(store), "within.checkpoint")
+    waited_for(checkpoints_folder(store), "within.checkpoint")
     os.killpg(started.pid, number) if number == signal.SIGKILL else started.send_signal(number)
     started.wait()
     said = []
@@ -819,7 +825,7 @@ def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
     )
     assert results_of(results) == undisturbed
     assert any("goes on from training" in text for text in said)
-    assert not folder_of(store).exists()
+    assert not checkpoints_folder(store).exists()
 
 
 @pytest.mark.thorough
@@ -833,7 +839,7 @@ def test_checkpoints_stay_only_where_a_run_may_go_on(tmp_path, plugin, make_runs
     )
     assert record.failure.kind == "killed"
     assert any("goes on from training 2" in text for text in said)
-    kept = Checkpoints(folder_of(store)).of((record,))
+    kept = CheckpointSettings(checkpoints_folder(store)).of((record,))
     assert kept.between.exists()
     there = {path.name for path in kept.folder.iterdir()}
     # A run that has ended leaves nothing, also one that has raised.
@@ -854,7 +860,7 @@ def test_a_worker_that_is_killed_goes_on_in_another(tmp_path, undisturbed):
 
     def watch(progress):
         said.append(progress.message)
-        if not killed and list(folder_of(store).glob("*within*")):
+        if not killed and list(checkpoints_folder(store).glob("*within*")):
             for number in workers():
                 killed.append(number)
                 os.kill(number, signal.SIGKILL)
@@ -863,7 +869,7 @@ def test_a_worker_that_is_killed_goes_on_in_another(tmp_path, undisturbed):
     assert killed
     assert results_of(results) == undisturbed
     assert any("goes on from training" in text for text in said)
-    assert not folder_of(store).exists()
+    assert not checkpoints_folder(store).exists()
 
 
 def workers():

@@ -16,7 +16,7 @@ from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.randomness.generators import own_numbers, seed_generators
 from palimpsest.benchmark.runs.first_model import storage
-from palimpsest.benchmark.runs.first_model.model import FirstModel
+from palimpsest.benchmark.runs.first_model.storage import FirstModel
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.suites.loading import load_suite
@@ -420,7 +420,7 @@ def full(*_, **__):
 
 
 @pytest.mark.parametrize(
-    "patched", ["storage.checksum", "saver._digest", "saver._surroundings", "storage.torch.save"]
+    "patched", ["storage.checksum", "reuse._digest", "reuse._surroundings", "storage.torch.save"]
 )
 def test_a_first_model_that_cannot_be_kept_harms_no_run(
     make_runs, root, scratch, monkeypatch, patched

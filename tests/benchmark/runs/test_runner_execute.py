@@ -13,7 +13,7 @@ from palimpsest.benchmark.runs import cost, preparation
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.training import evaluation
-from palimpsest.benchmark.training.control import Watch
+from palimpsest.benchmark.training.control import TrainingMonitor
 from palimpsest.benchmark.training.evaluation import AccuracyMeter
 from palimpsest.strategies.base.catalogue import STRATEGIES as REGISTRY
 
@@ -215,7 +215,9 @@ def test_evaluating_is_not_counted_as_training(make_runs, root, monkeypatch):
 
     for module in (evaluation, cost):
         monkeypatch.setattr(module, "now", lambda device: clock[0])
-    monkeypatch.setattr(Watch, "before_backward", taking(Watch.before_backward, 1))
+    monkeypatch.setattr(
+        TrainingMonitor, "before_backward", taking(TrainingMonitor.before_backward, 1)
+    )
     slow = taking(AccuracyMeter.before_eval_exp, 100)
     monkeypatch.setattr(AccuracyMeter, "before_eval_exp", slow)
     (run,) = make_runs({"finetune": {}}, TWO | {"curve": {"every": 1}})

@@ -10,7 +10,7 @@ import yaml
 import palimpsest.benchmark.runs.checkpoints.training as training
 from palimpsest import run_suite
 from palimpsest.benchmark.results.results import read_runs
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
 from palimpsest.benchmark.runs.record import columns_of
 from palimpsest.benchmark.runs.runner import execute_job
 
@@ -113,7 +113,7 @@ def test_it_goes_on(monkeypatch, tmp_path, make_runs, strategy, changes, without
                 HERE,
                 None,
                 lambda advance: said.append(advance.message),
-                Checkpoints(tmp_path / "kept", 2, 60.0),
+                CheckpointSettings(tmp_path / "kept", 2, 60.0),
             )
             break
         except Killed:

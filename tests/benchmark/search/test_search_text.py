@@ -208,12 +208,12 @@ def test_alone_the_text_begins_anew_for_every_architecture(make_run, text):
 @pytest.mark.thorough
 def test_text_goes_on_after_a_kill_in_the_middle_of_a_visit(monkeypatch, tmp_path, make_run):
     import palimpsest.benchmark.runs.checkpoints.training as training
-    from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+    from palimpsest.benchmark.runs.checkpoints.paths import CheckpointSettings
     from palimpsest.benchmark.runs.runner import execute_job
 
     run = make_run(warm_start=1)
     (expected,) = execute_job((run,), tmp_path)
-    save, kept = training.save, Checkpoints(tmp_path / "kept", 3, 60.0)
+    save, kept = training.save, CheckpointSettings(tmp_path / "kept", 3, 60.0)
     kills = 0
     for _ in range(60):
         left = 2

@@ -31,29 +31,30 @@ RUNS = {
         TWO_MODELS | SETTINGS,
         "wpl",
         {"strengths": [1.0]},
-        f"StepClock, Augmentation, EachOptimizer, ClipGradient, {UNDER_TEST}, AccuracyMeter, Watch,"
-        f" Warmup, LearningRates, StopAtTarget, CurveRecorder, {OF_AVALANCHE}, Costs, Probe",
+        f"StepClock, Augmentation, EachOptimizer, ClipGradient, {UNDER_TEST}, AccuracyMeter, "
+        f"TrainingMonitor, Warmup, LearningRates, StopAtTarget, CurveRecorder, {OF_AVALANCHE}, "
+        "Costs, Probe",
     ),
     "a penalty that is clipped, too": (
         TWO_MODELS | {"clip_gradient": 1.0, "curve": {"every": 0}, "steps": 5},
         "wpl_official",
         {"strengths": [1.0], "clipped": "together", "protect": "all"},
-        f"StepClock, {UNDER_TEST}, ClipPenalisedGradient, AccuracyMeter, Watch, {OF_AVALANCHE}, "
-        "Costs, Probe",
+        f"StepClock, {UNDER_TEST}, ClipPenalisedGradient, AccuracyMeter, "
+        f"TrainingMonitor, {OF_AVALANCHE}, Costs, Probe",
     ),
     "a class of Avalanche's": (
         TWO_MODELS | {"clip_gradient": 1.0, "steps": 5},
         "avalanche:EWC",
         {"arguments": {"ewc_lambda": 1.0}},
-        "StepClock, ClipGradient, AccuracyMeter, Watch, CurveRecorder, StepLimit, "
+        "StepClock, ClipGradient, AccuracyMeter, TrainingMonitor, CurveRecorder, StepLimit, "
         f"{OF_AVALANCHE}, Costs, Probe",
     ),
     "a search": (
         SEARCH,
         "finetune",
         {},
-        f"StepClock, Sampling, EpochDecay, EachOptimizer, {UNDER_TEST}, AccuracyMeter, Watch, "
-        f"{OF_AVALANCHE}, Costs, Probe",
+        f"StepClock, Sampling, EpochDecay, EachOptimizer, {UNDER_TEST}, AccuracyMeter, "
+        f"TrainingMonitor, {OF_AVALANCHE}, Costs, Probe",
     ),
 }
 

@@ -14,7 +14,7 @@ from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, Cosine, Linear, Step
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.training.control import Warmup
-from palimpsest.benchmark.training.rates import LearningRates, length, make_scheduler
+from palimpsest.benchmark.training.rates import LearningRates, make_scheduler, schedule_length
 from palimpsest.benchmark.training.template import InMemoryTraining
 from palimpsest.strategies import L2
 from palimpsest.strategies.base.hooks import Hooked
@@ -156,11 +156,11 @@ def test_groups_keep_their_ratio():
 
 
 def test_lengths():
-    assert length(Linear(), 12, 0) == 12
-    assert length(Linear(), 12, 4) == 8
-    assert length(Linear(), 12, 12) == 0
-    assert length(Linear(steps=5), 12, 4) == 5
-    assert length(Constant(), 12, 0) == 0
+    assert schedule_length(Linear(), 12, 0) == 12
+    assert schedule_length(Linear(), 12, 4) == 8
+    assert schedule_length(Linear(), 12, 12) == 0
+    assert schedule_length(Linear(steps=5), 12, 4) == 5
+    assert schedule_length(Constant(), 12, 0) == 0
 
 
 # Bad input

@@ -19,8 +19,8 @@ from palimpsest.benchmark.training.control import (
     DivergedError,
     StepLimit,
     StopAtTarget,
+    TrainingMonitor,
     Warmup,
-    Watch,
 )
 from palimpsest.benchmark.training.evaluation import AccuracyMeter, CurveRecorder, evaluate
 from palimpsest.benchmark.training.optimizers import make_optimizer
@@ -246,7 +246,7 @@ class Waits(TorchDispatchMode):
 def test_a_step_waits_for_no_number(streams, plugin):
     def waits(steps):
         plugins = [plugin()] if plugin else []
-        watch = Watch(lambda fraction: None)
+        watch = TrainingMonitor(lambda fraction: None)
         strategy = in_memory(make_model(), [*plugins, watch], steps=[steps, steps])
         with Waits() as counter:
             train(strategy, streams["train"])
@@ -374,14 +374,14 @@ class Poison(SupervisedPlugin):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_its_step_and_model(streams):
-    watch = Watch(lambda _: None, every=5)
+    watch = TrainingMonitor(lambda _: None, every=5)
     strategy = in_memory(make_model(), [Poison("loss", 7), watch])
     with pytest.raises(DivergedError, match="step 10 of model 2"):
         train(strategy, streams["train"])
 
 
 def test_a_parameter_that_is_not_finite_ends_the_run_with_its_name(streams):
-    watch = Watch(lambda _: None, every=5)
+    watch = TrainingMonitor(lambda _: None, every=5)
     strategy = in_memory(make_model(), [Poison("parameter", 11), watch])
     with pytest.raises(DivergedError, match=r"parameter blocks\.a\.weight .* step 12 of model 2"):
         train(strategy, streams["train"])
@@ -389,7 +389,7 @@ def test_a_parameter_that_is_not_finite_ends_the_run_with_its_name(streams):
 
 def test_progress_rises_to_all(streams):
     seen = []
-    watch = Watch(seen.append, every=4)
+    watch = TrainingMonitor(seen.append, every=4)
     train(in_memory(make_model(), [watch]), streams["train"])
     assert seen == pytest.approx([step / 24 for step in (4, 8, 12, 16, 20, 24)])
 
