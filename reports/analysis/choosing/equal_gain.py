@@ -29,7 +29,7 @@ _PERIODS = ("all", "early", "late")
 
 
 @dataclass(frozen=True)
-class EqualGain:
+class GainComparison:
     """A variant and a control at the same own gain.
 
     Attributes:
@@ -45,7 +45,7 @@ class EqualGain:
     control: Estimate
 
 
-def at_equal_gain(cell: Cell, control: Sequence[Cell], period: Period = "all") -> EqualGain:
+def at_equal_gain(cell: Cell, control: Sequence[Cell], period: Period = "all") -> GainComparison:
     """Compare the forgetting of a variant with a control's at the same own gain.
 
     Args:
@@ -84,10 +84,10 @@ def at_equal_gain(cell: Cell, control: Sequence[Cell], period: Period = "all") -
         where = "" if outside == len(shared) else f" in {outside} of {len(shared)} seeds"
         reason = f"outside the control’s range{where}" if shared else "no seed has all runs"
         nothing = Estimate(None, None, None, len(shared), reason=reason)
-        return EqualGain(nothing, gain, own, nothing)
+        return GainComparison(nothing, gain, own, nothing)
     known = {seed: value for seed, value in read.items() if value is not None}
     pairs = {seed: (losses[0][seed], value) for seed, value in known.items()}
-    return EqualGain(
+    return GainComparison(
         quotient(pairs, "the control’s forgetting"), gain, own, mean_estimate({"": known}, bounds)
     )
 
