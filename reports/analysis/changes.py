@@ -32,9 +32,9 @@ from typing import Literal
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.runs.matching import Name, StoredCell, matched_cells
-from palimpsest.reports.statistics.holm import holm
-from palimpsest.reports.statistics.interval import CONFIDENCE
-from palimpsest.reports.statistics.two_samples import ROUNDING, SampleComparison, compare_samples
+from palimpsest.reports.statistics.interval import CONFIDENCE, ROUNDING
+from palimpsest.reports.statistics.pairs import holm
+from palimpsest.reports.statistics.two_samples import SampleComparison, compare_samples
 
 _LEVEL = 1 - CONFIDENCE
 

@@ -13,9 +13,8 @@ from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
 from palimpsest.reports.analysis.measures import Measure, compare_measures, measure
 from palimpsest.reports.analysis.remarks.coincidence import twins
 from palimpsest.reports.runs.cells import Variant
-from palimpsest.reports.statistics.holm import holm
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.pairs import PairedComparison, Runs
+from palimpsest.reports.statistics.pairs import PairedComparison, Runs, holm
 from palimpsest.reports.statistics.ranks import Ranks, rank
 from palimpsest.reports.wording.words import joined
 

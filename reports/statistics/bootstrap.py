@@ -39,7 +39,7 @@ def iqm_and_median(strata: Strata, bounds: Bounds | None = None) -> tuple[Estima
     sizes = [len(group) for group in groups]
     n = sum(sizes)
     if min(sizes, default=0) == 0:
-        return (Estimate(None, None, None, n),) * 2
+        return (Estimate(n=n),) * 2
     runs = sorted((value, seed) for group in groups for seed, value in group.items())
     values = np.array([value for value, _ in runs])
     every = sorted({seed for _, seed in runs})
