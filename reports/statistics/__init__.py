@@ -17,20 +17,7 @@ one list of them:
 * **One rule for seeds that are far from all others** (``collapse.py``), for collapsed runs and
   unstable training.
 
-Measured by simulation (20,000 each; Fieller's 4,000), per cent: how often the interval covers the
-true value. In the other cases the test at 5 % finds a difference where there is none:
-
-=========================  =====  =====  =====  =====
-seeds                      n=3    n=5    n=10   n=20
-=========================  =====  =====  =====  =====
-interval, normal           95     95     95     95
-interval, beta(18, 2)      93     92     93     94
-interval, beta(48, 2)      92     92     92     93
-interval, log-normal       92     92     92     93
-interval, t(5)             96     96     96     95
-interval, Fieller, cv 0.5  95     95     95     95
-=========================  =====  =====  =====  =====
-
-With three seeds neither interval nor test is shown. The modules have the full tables;
-``tests/reports/statistics/simulations.py`` reproduces them.
+With three seeds neither interval nor test is shown. The modules say how often their intervals cover
+the true value and how often their tests find a difference where there is none;
+``tests/reports/statistics/simulations.py`` reproduces these numbers.
 """

@@ -8,13 +8,18 @@ from palimpsest.benchmark.metrics import METRICS
 from palimpsest.reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
 from palimpsest.reports.analysis.quantities import QUANTITIES, interval
 from palimpsest.reports.runs.cells import Cell, dial_of
-from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.tables.metrics import metric_column
-from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
+from palimpsest.reports.tables.table import (
+    BRACKETS,
+    MOST_COLUMNS,
+    Column,
+    Table,
+    Value,
+    first_of,
+    strategy_column,
+    variant_row,
+)
 from palimpsest.reports.wording.numbers import decimals, percent
-
-MOST = 12
-"""The most layers that get a column in the report; the data have all."""
 
 _RETENTION = ("backward_transfer", "forward_transfer")
 
@@ -28,7 +33,7 @@ def capacity_table(cells: Sequence[Cell]) -> Table | None:
     if not found:
         return None
     columns = [
-        Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True),
+        strategy_column(cells),
         Column(
             "free after the first model",
             "%",
@@ -47,20 +52,16 @@ def capacity_table(cells: Sequence[Cell]) -> Table | None:
         *(metric_column(METRICS[metric]) for metric in _RETENTION),
         Column("seeds"),
     ]
-    rows = [
-        Row(
-            [
-                cell.variant.label,
-                *(_after(cell, model) for model in (0, -1)),
-                interval(QUANTITIES["state_bits"], cell, None),
-                *(cell.interval(metric) for metric in _RETENTION),
-                len(cell.done),
-            ],
-            cell.variant.strategy,
-            (cell.variant.strategy,),
-        )
-        for cell in cells
-    ]
+    rows = []
+    for cell in cells:
+        free = {record.seed: record.free_shares for record in cell.done}
+        values: list[Value] = [
+            *(free_after(free, model) for model in (0, -1)),
+            interval(QUANTITIES["state_bits"], cell, None),
+            *(cell.interval(metric) for metric in _RETENTION),
+            len(cell.done),
+        ]
+        rows.append(variant_row(cell, values))
     return Table(
         "Capacity, memory and transfer",
         "A dash is of strategies that do not tell what is free, such as penalties: they are here "
@@ -85,26 +86,17 @@ def layers_table(cells: Sequence[Cell]) -> Table | None:
     names = list(dict.fromkeys(layer for own in shares for layer in own if layer != WHOLE))
     if len(names) < 2:
         return None
+    shown = names[:MOST_COLUMNS]
     rows = [
-        Row(
-            [cell.variant.label, *(free_after(own.get(n, {}), -1) for n in names[:MOST])],
-            strategies=(cell.variant.strategy,),
-        )
+        variant_row(cell, [free_after(own.get(n, {}), -1) for n in shown], grouped=False)
         for cell, own in zip(found, shares, strict=True)
     ]
     dial = dial_of(cell.variant for cell in cells)
     return Table(
         "Free at the end, layer by layer",
         f"Weights and biases together, at the chosen {dial.plural}. {BRACKETS}"
-        + (f" The first {MOST} of {len(names)} layers; the data have all." * (len(names) > MOST)),
-        [
-            Column(f"strategy, {dial.name}", words=True),
-            *(Column(layer, "%", write=percent) for layer in names[:MOST]),
-        ],
+        f"{first_of(len(names), 'layers')}",
+        [strategy_column(cells), *(Column(layer, "%", write=percent) for layer in shown)],
         rows,
         capacity_frame(found, by_layer=True),
     )
-
-
-def _after(cell: Cell, model: int) -> Estimate:
-    return free_after({record.seed: record.free_shares for record in cell.done}, model)

@@ -21,7 +21,7 @@ from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.frontier import Frontiers
 from palimpsest.reports.analysis.ranking import Ranked, Standing, ranking_frame
 from palimpsest.reports.runs.cells import dial_of
-from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate
+from palimpsest.reports.statistics.interval import FEWEST_SEEDS
 from palimpsest.reports.statistics.pairs import PairedComparison
 from palimpsest.reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
 from palimpsest.reports.wording.numbers import decimals, measured, percent
@@ -132,7 +132,7 @@ def choice_table(choices: Sequence[Choice]) -> Table | None:
         Column(f"{dial.more} neighbour", "%", "", percent),
     ]
     scores = [
-        (choice.strategy, tried.cell.variant.strength, *_ends(tried.validation), tried.validation.n,
+        (choice.strategy, tried.cell.variant.strength, *tried.validation.ends, tried.validation.n,
          tried.cell is choice.cell, stands_for(choice, tried.cell))
         for choice in swept
         for tried in choice.tried
@@ -180,7 +180,7 @@ def frontier_table(found: Frontiers) -> Table | None:
         rows.append(Row([*own, frontier.budget, kept, value], strategies=own))
         counts = frontier.budget, kept
         data.append(
-            (found.scenario, frontier.strategy, *counts, *_ends(area), area.n, frontier.reason)
+            (found.scenario, frontier.strategy, *counts, *area.ends, area.n, frontier.reason)
         )
     names = ["scenario", "strategy", "strengths", "not_dominated", "hypervolume", "low", "high"]
     return Table(
@@ -211,11 +211,8 @@ def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value |
 def _counted(found: PairedComparison, ranked: Ranked) -> Value | Noted:
     """A difference, with its number of pairs where some runs have no partner."""
     pairs = found.difference.n
-    return (
-        found.difference
-        if pairs == ranked.mean.n
-        else Noted(found.difference, counted(pairs, "pair"))
-    )
+    whole = pairs == ranked.mean.n
+    return found.difference if whole else Noted(found.difference, counted(pairs, "pair"))
 
 
 def _choice_row(choice: Choice, dial: Dial) -> Row:
@@ -234,10 +231,6 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
         *own, choice.budget, name + choice.strengths,
         Noted(chosen, note) if note else chosen, score, weaker, stronger,
     ], strategies=own)  # fmt: skip
-
-
-def _ends(found: Estimate) -> tuple[float | None, float | None, float | None]:
-    return found.value, found.low, found.high
 
 
 def _signed(value: float) -> str:

@@ -11,6 +11,7 @@ from itertools import groupby
 
 import pandas as pd
 
+from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate
 from palimpsest.reports.wording.numbers import DASH, apart, spread
 
@@ -22,6 +23,9 @@ BRACKETS = (
     f"{FEWEST_SEEDS} have a value."
 )
 """The sentence of a caption that explains intervals."""
+
+MOST_COLUMNS = 12
+"""The most models or layers that get a column in the report; the data have all."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,29 @@ class Row:
     cells: Sequence[Value | Noted]
     group: str = ""
     strategies: tuple[str, ...] = ()
+
+
+def strategy_column(cells: Sequence[Cell]) -> Column:
+    """Return the column of variants: ``strategy, strength``."""
+    return Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True)
+
+
+def variant_row(cell: Cell, values: Sequence[Value | Noted], *, grouped: bool = True) -> Row:
+    """Return the row of a variant, its label first.
+
+    Args:
+        cell: Its runs.
+        values: The other cells of the row.
+        grouped: Whether lines separate strategies.
+    """
+    name = cell.variant.strategy
+    return Row([cell.variant.label, *values], name if grouped else "", (name,))
+
+
+def first_of(count: int, noun: str = "") -> str:
+    """Say in a caption that only ``MOST_COLUMNS`` of so many have a column, if so."""
+    what = f"{count} {noun}".rstrip()
+    return f" The first {MOST_COLUMNS} of {what}; the data have all." * (count > MOST_COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from palimpsest.benchmark.metrics import ACCURACY, Bounds
-from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import UNCERTAINTY, recorded, uncertainty_frame
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.tables.metrics import counted
-from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
+from palimpsest.reports.tables.table import BRACKETS, Column, Table, strategy_column, variant_row
 from palimpsest.reports.wording.numbers import decimals, percent
 
 _WEIGHTS = {"mean": "mean weights", "sampled": "average of draws"}
@@ -46,28 +46,16 @@ def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
     frame = uncertainty_frame(cells)
     if frame.empty:
         return None
-    known = {
-        label: [weights for weights in _WEIGHTS if weights in set(own["weights"])]
-        for label, own in frame.groupby("variant")
-    }
-    rows = [
-        Row(
-            [
-                cell.variant.label,
-                _WEIGHTS[weights],
-                *(
-                    counted(_mean(cell, column, moment, weights, bounds), len(cell.done))
-                    for column, *_, bounds in _COLUMNS
-                    for moment in _MOMENTS
-                ),
-                len(cell.done),
-            ],
-            cell.variant.strategy,
-            (cell.variant.strategy,),
-        )
-        for cell in cells
-        for weights in known.get(cell.variant.label, [])
-    ]
+    rows = []
+    for cell in cells:
+        known = set(frame["weights"][frame["variant"] == cell.variant.label])
+        for weights in (each for each in _WEIGHTS if each in known):
+            values = [
+                counted(_mean(cell, column, moment, weights, bounds), len(cell.done))
+                for column, *_, bounds in _COLUMNS
+                for moment in _MOMENTS
+            ]
+            rows.append(variant_row(cell, [_WEIGHTS[weights], *values, len(cell.done)]))
     return Table(
         "Confidence, before and after",
         "Before: each model right after its own training; after: at the end. Means over all "
@@ -75,7 +63,7 @@ def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
         "Some strategies know how sure they are of their weights: of those there is also the "
         f"average of probabilities over weights that are drawn from what they know. {BRACKETS}",
         [
-            Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True),
+            strategy_column(cells),
             Column("weights", words=True),
             *(
                 Column(f"{title} {moment}", unit, meaning, write)

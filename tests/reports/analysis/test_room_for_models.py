@@ -22,7 +22,8 @@ from palimpsest.reports.html.run_details import run_details
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.markdown.study import Study
 from palimpsest.reports.runs.cells import group
-from palimpsest.reports.tables.capacity import MOST, capacity_table, layers_table
+from palimpsest.reports.tables.capacity import capacity_table, layers_table
+from palimpsest.reports.tables.table import MOST_COLUMNS as MOST
 
 MODELS = 4
 MATRIX = [[0.9, 0.1, 0.1, 0.1], [0.8, 0.9, 0.2, 0.1], [0.8, 0.8, 0.9, 0.2], [0.8, 0.8, 0.8, 0.9]]
