@@ -46,12 +46,7 @@ def shares_of(cell: Cell) -> dict[str, dict[int, Accuracies]]:
 
 
 def free_after(shares: Mapping[int, Accuracies], model: int) -> Estimate:
-    """Return the mean over seeds of what is free after a model.
-
-    Args:
-        shares: After each model, by seed.
-        model: The model, counted from 0; -1 is the last.
-    """
+    """Return the mean over seeds of what is free after a model (0 is the first, -1 the last)."""
     values = {seed: own[model] if own else None for seed, own in shares.items()}
     return settled(mean_estimate({"": values}, ACCURACY))
 

@@ -60,9 +60,6 @@ class Change:
     """A metric of a cell that both stores have.
 
     Attributes:
-        scenario: The cell's scenario.
-        variant: The cell's strategy and strength.
-        metric: A name in ``benchmark/metrics``.
         comparison: Means and the interval of their difference, fractions; its p is corrected
             over all tests of the comparison (Holm), its interval is not.
         verdict: What to make of it.
@@ -80,11 +77,7 @@ class RunChange:
     """A run that finished in one store and failed in the other.
 
     Attributes:
-        scenario: Its scenario.
-        variant: Its strategy and strength.
-        seed: Its seed.
         verdict: ``REGRESSED`` where it fails in B, ``IMPROVED`` where it failed in A.
-        error: What the failed one said.
     """
 
     scenario: str
@@ -99,9 +92,6 @@ class OneSided:
     """What one store has and the other has not, so that there is nothing to compare it with.
 
     Attributes:
-        side: Which store has it.
-        scenario: The cell's scenario.
-        variant: The cell's strategy and strength.
         what: ``cell``; ``seeds`` of a cell that both have; or the name of a metric.
         seeds: The seeds that only this side has.
     """
@@ -115,14 +105,7 @@ class OneSided:
 
 @dataclass(frozen=True)
 class StoreComparison:
-    """What changed from store A to store B.
-
-    Attributes:
-        cells: How many cells both have.
-        changes: Every number that both have, cell by cell.
-        runs: Every run that finished in one store and failed in the other.
-        one_sided: What only one of them has.
-    """
+    """What changed from store A to store B."""
 
     cells: int
     changes: tuple[Change, ...]
@@ -190,12 +173,7 @@ def _the_same(raw: SampleComparison) -> bool:
 
 
 def _verdict(metric: str, raw: SampleComparison) -> Outcome:
-    """What to make of a number.
-
-    Args:
-        metric: A name in ``benchmark/metrics``.
-        raw: The comparison, its p-value corrected.
-    """
+    """What to make of a number."""
     if raw.equal:
         return Outcome.EQUAL
     if _the_same(raw):

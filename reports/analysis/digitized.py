@@ -34,11 +34,6 @@ class DigitizedCurve:
     ) -> DigitizedCurve:
         """Check a reference as a page gives it.
 
-        Args:
-            place: Where it was given, for messages.
-            given: Its attributes.
-            variants: Those of the figure; any where ``None``.
-
         Raises:
             UserError: An attribute is missing or wrong.
         """

@@ -53,14 +53,11 @@ class Frontier:
     """What one strategy reaches over its strengths.
 
     Attributes:
-        strategy: Its name.
-        points: From weak to strong.
         budget: How many strengths were tried, those that diverged or broke down included.
         hypervolume: Share of the rectangle between the ends that it dominates (``hypervolume``),
             its interval within 0 .. 1. ``n`` counts the seeds that all its strengths and both
             ends have. It grows with the number of strengths, so it is not computed where the
             strategies of the scenario had different numbers of them (see ``frontiers``).
-        reason: Why there is no hypervolume, ``None`` where there is one.
     """
 
     strategy: str
@@ -75,9 +72,7 @@ class Frontiers:
     """The plane of one scenario.
 
     Attributes:
-        scenario: Its name.
         ends: The references that ran: fine-tuning, freezing, independent, joint.
-        frontiers: One per strategy.
         breakdowns: The variants that diverged or broke down. They have no point, since their
             remaining seeds are a biased sample; references have one all the same.
     """
@@ -222,13 +217,7 @@ def _points(done: Sequence[Cell]) -> list[Point]:
 
 
 def _unequal(own: int, budgets: Set[int], strengths: str) -> str | None:
-    """Say why a strategy's hypervolume is not comparable, ``None`` where it is.
-
-    Args:
-        own: How many strengths it was given; 1 for none.
-        budgets: The different numbers of those with several strengths.
-        strengths: What they are called.
-    """
+    """Say why a strategy's hypervolume is not comparable, ``None`` where it is."""
     if len(budgets) > 1:
         least, most = min(budgets), max(budgets)
         return f"the strategies have {least} to {most} {strengths}, and more fill more"

@@ -36,8 +36,6 @@ class Truth:
     """What architectures are worth.
 
     Attributes:
-        errors: The mean over seeds.
-        by_seed: Of each seed.
         perplexity: Whether errors are perplexities, not shares of wrong predictions.
     """
 

@@ -21,12 +21,7 @@ _POINTS = 240  # thresholds: more cannot be seen
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """The strategies with enough runs in some scenarios.
-
-    Attributes:
-        scenarios: Over which scenarios.
-        by_strategy: Their profiles, by the strategies' names.
-    """
+    """The strategies with enough runs in some scenarios."""
 
     scenarios: tuple[str, ...]
     by_strategy: Mapping[str, Profile]

@@ -38,13 +38,7 @@ _ANY = Bounds(*UNBOUNDED[:2], fraction=False)
 
 
 def elsewhere(name: str, title: str, **about: Any) -> Metric:
-    """Return a number that is not computed from one run, so that a page can write it.
-
-    Args:
-        name: What it is.
-        title: Its heading.
-        about: What else is known of it, see ``Metric``.
-    """
+    """Return a number that is not computed from one run, so that a page can write it."""
     return Metric(name, lambda *parts: None, title, title=title, **about)
 
 
@@ -70,13 +64,7 @@ def per_seed(asked: Metric, cell: Cell, plain: Cell | None) -> Values:
 
 
 def interval(asked: Metric, cell: Cell, plain: Cell | None) -> Estimate:
-    """Return a number's mean over seeds, or ratio of means, and its 95 % interval.
-
-    Args:
-        asked: What is asked for.
-        cell: The variant's runs.
-        plain: Fine-tuning's runs in the same scenario.
-    """
+    """Return a number's mean over seeds, or ratio of means, and its 95 % interval."""
     if asked.ratio is None:
         found = mean_estimate({"": per_seed(asked, cell, plain)}, asked.bounds)
         return settled(found) if asked.counted else found

@@ -29,8 +29,6 @@ class Ranked:
     """One strategy in a standing.
 
     Attributes:
-        strategy: Its name.
-        facts: What others must know of it.
         variants: The strategy at its reported strengths, by scenario.
         mean: Mean over scenarios of the mean over seeds; of forgetting reduction the ratio of
             means (``reports/analysis/measures.py``).
@@ -71,8 +69,6 @@ class Standing:
     """Strategies by one metric, in one scenario or over several.
 
     Attributes:
-        scenarios: Over which scenarios.
-        metric: Which metric.
         rows: Competing strategies from the best mean to the worst, then the upper bounds.
         baseline: Name of the row that is fine-tuning.
         best: Names of the competing rows with the best mean; several if their means are equal.
@@ -224,12 +220,6 @@ def _to_best(
     The difference itself is biased in favour of the best: in these simulations by 0.57 to 0.73
     standard deviations over seeds with 5 seeds, 0.40 to 0.52 with 10, and 0.28 to 0.36 with 20
     (``python tests/reports/statistics/simulations.py best`` reproduces the numbers).
-
-    Args:
-        found: The competing strategies.
-        best: The names of the best.
-        groups: The names of the competing strategies, identical ones grouped.
-        pairs: The number of pairs of these groups.
     """
     against = {
         name: max((compare_measures(own, found[other]) for other in best), key=_doubt)

@@ -64,12 +64,7 @@ def in_perplexity(cells: Sequence[Cell]) -> bool:
 
 
 def measure_of(measure: str, cells: Sequence[Cell]) -> Metric:
-    """Return a measure of visits as the quantity that these searches have.
-
-    Args:
-        measure: The name of its metric for error rates, such as ``visit_forgetting``.
-        cells: Searches, see ``in_perplexity``.
-    """
+    """Return a measure of visits as the quantity that these searches have."""
     return quantity_named(f"{measure}_perplexity" if in_perplexity(cells) else measure)
 
 

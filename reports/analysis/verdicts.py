@@ -49,9 +49,6 @@ class Judgement:
 
     Attributes:
         verdict: What it is; ``None`` of the baseline itself.
-        difference: Average accuracy, ours minus the baseline's, paired by seed; a fraction.
-        stability: The same of the final accuracy of the earlier models.
-        learning_accuracy: The same of the accuracy of the new models after their training.
     """
 
     verdict: Verdict | None
@@ -65,10 +62,7 @@ class Contender:
     """Strategies that are one computation, in one scenario or in several.
 
     Attributes:
-        strategies: Their names; mostly one.
-        facts: What others must know of each.
         at: The strengths at which it is reported, in words; empty where it has none.
-        average: Its average accuracy.
         marks: What weakens its numbers, in few words each.
         reason: Why there is nothing to judge; ``None`` where there is.
     """
@@ -96,7 +90,6 @@ class Verdicts:
     """All contenders beside each other.
 
     Attributes:
-        scenarios: In which scenarios.
         contenders: From the best average accuracy to the worst, those without one last; after
             them the upper bounds, likewise.
         judgements: By the places of a contender and of its baseline; only of those with runs.

@@ -45,7 +45,6 @@ class Variant:
 
     Attributes:
         strategy: Its name in the suite, with settings added where it is ambiguous.
-        facts: What others must know of it.
         strength: The value of its dial, ``None`` where it has none.
         place: Where it stands among the strategies of its suite; 0 where that is not known.
     """
@@ -117,9 +116,7 @@ class Cell:
 
     Attributes:
         scenario: The scenario's name, with settings added where it is ambiguous.
-        variant: The strategy and its strength.
         done: Finished runs, one per seed, in the order of their seeds.
-        failed: Runs that failed.
         repeated: Runs that are left out: finished ones of which newer ones have the same seed, and
             any that were made by earlier code than others of the strategy.
         place: Where the scenario stands in its suite; 0 where that is not known.

@@ -47,9 +47,6 @@ class Merged:
 def read_stores(paths: Sequence[Path]) -> dict[str, list[Record]]:
     """Return the runs of each store by a short name that is unique among them.
 
-    Args:
-        paths: Results databases or archives.
-
     Raises:
         UserError: A file is missing, is not a store, or is named twice.
     """
@@ -63,9 +60,6 @@ def read_notes(paths: Sequence[Path]) -> dict[str, list[SuiteNote]]:
 
 def store_names(paths: Sequence[Path]) -> list[str]:
     """Return each path's file name, with enough folders to make it unique: ``new/runs.db``.
-
-    Args:
-        paths: Different files.
 
     Raises:
         UserError: A file is named twice.

@@ -34,9 +34,6 @@ class FailedRuns:
     """A message and the runs that ended with it.
 
     Attributes:
-        kind: The kind of failure.
-        message: Their error message.
-        n: How many runs.
         runs: Which runs, as text; only the first where there are many.
         traceback: That of the first run that has one; empty where none has.
     """
@@ -72,12 +69,7 @@ def exact_settings(cells: Sequence[Cell]) -> list[tuple[str, str]]:
 
 
 def origin(records: Sequence[Record], sources: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which runs these are, their time and memory, and the versions that made them.
-
-    Args:
-        records: All runs of the report.
-        sources: Where they come from, such as the store's path.
-    """
+    """Return which runs these are, their time and memory, and the versions that made them."""
     return [
         ("runs from", ", ".join(sources)),
         ("suites", ", ".join(sorted({record.suite for record in records}))),

@@ -30,10 +30,6 @@ def iqm_and_median(strata: Strata, bounds: Bounds | None = None) -> tuple[Estima
     is cut off at each end: Agarwal et al., Deep Reinforcement Learning at the Edge of the
     Statistical Precipice, NeurIPS 2021. The median cuts off all but the middle one or two.
     With too few runs to cut off any, both are the mean and have its interval.
-
-    Args:
-        strata: As for ``mean_estimate``.
-        bounds: As for ``mean_estimate``.
     """
     groups = known_values(strata)
     sizes = [len(group) for group in groups]

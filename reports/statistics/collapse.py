@@ -43,12 +43,7 @@ GAP = 0.2
 
 @dataclass(frozen=True)
 class Strays:
-    """Runs that are far from the others.
-
-    Attributes:
-        count: How many.
-        below: Whether they are far below; else far above.
-    """
+    """Runs that are far from the others."""
 
     count: int
     below: bool

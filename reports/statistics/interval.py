@@ -210,11 +210,6 @@ def student_p(value: float, error: float, freedom: float) -> float:
 
     It is below ``1 - CONFIDENCE`` where ``value -+ t(97.5 %, freedom) * error`` excludes zero, and
     nowhere else. Without any spread it is 0, or 1 where the value is zero.
-
-    Args:
-        value: The number.
-        error: Its standard error.
-        freedom: Degrees of freedom of that error.
     """
     from scipy.special import stdtr
 

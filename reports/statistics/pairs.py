@@ -93,9 +93,6 @@ def effect_size(differences: Array) -> float | None:
 
     It has no interval, since pairs of several scenarios are not independent.
 
-    Args:
-        differences: One per pair, (n,).
-
     Returns:
         In standard deviations; ``None`` with fewer than three pairs, where J is zero, and where
         all pairs differ by the same nonzero amount, where it is infinite.
@@ -119,9 +116,6 @@ def rank_biserial(differences: Array) -> float:
     ``W+`` and ``W-`` are the sums of the ranks of positive and negative differences by size;
     zeros are left out. 1: ours is greater in every pair; 0 where all pairs are equal.
     Source: Kerby, The Simple Difference Formula, Comprehensive Psychology 3 (2014).
-
-    Args:
-        differences: One per pair, (n,).
     """
     from scipy.stats import rankdata
 

@@ -54,8 +54,6 @@ class Ranks:
         average: Average rank by strategy, best first; 1 is best, ties share ranks. Each seed that
             all strategies have is ranked separately; then the mean is taken over the seeds of each
             scenario, and over scenarios.
-        scenarios: Over how many scenarios.
-        seeds: Over how many seeds.
         p: P-value of "all strategies are equal", by permutation of whole seeds; ``None`` where
             there is too little data (``ENOUGH``) or all are equal everywhere.
         critical_difference: Ranks that differ by less are not significantly different: in at most
@@ -110,12 +108,7 @@ def rank(runs: Mapping[str, Runs]) -> Ranks:
 
 
 def groups(average: Mapping[str, float], difference: float) -> tuple[tuple[str, ...], ...]:
-    """Return the largest sets of strategies whose average ranks span less than a difference.
-
-    Args:
-        average: Average rank by strategy.
-        difference: The critical difference.
-    """
+    """Return the largest sets of strategies whose average ranks span less than a difference."""
     names = sorted(average, key=lambda name: (average[name], name))
     found: list[tuple[str, ...]] = []
     reached = 0

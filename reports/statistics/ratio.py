@@ -59,12 +59,7 @@ Pairs = Mapping[int, tuple[float, float]]
 
 
 def ratio_pairs(metric: str, records: Iterable[Record]) -> dict[int, tuple[float, float]]:
-    """Return the two numbers whose means a metric compares, by seed (``Metric.ratio``).
-
-    Args:
-        metric: Its name; it is a ratio of means.
-        records: Finished runs of one variant, one per seed; those that lack one are left out.
-    """
+    """Return the two numbers whose means a metric compares, by seed (``Metric.ratio``)."""
     found = {}
     names = METRICS[metric].ratio or ()
     for record in records:

@@ -23,10 +23,6 @@ class SampleComparison:
 
     Attributes:
         paired: Whether the same seeds were compared with each other.
-        seeds_a: How many seeds of A count.
-        seeds_b: How many seeds of B count.
-        a: Mean of A.
-        b: Mean of B.
         difference: ``b - a`` with its interval.
         p: Two-sided p-value of "no difference", of the test that the interval inverts; ``None``
             where there are too few seeds for a test, or all values are equal but for rounding.
@@ -50,11 +46,6 @@ def compare_samples(
 
     Paired by seed where at least half of the smaller group's seeds are in the other, see
     ``compare_paired``; otherwise as two groups, see ``compare_independent``.
-
-    Args:
-        a: Values before by seed, at least one.
-        b: Values after by seed, at least one.
-        bounds: The range of the difference, see ``interval.mean_estimate``.
     """
     common = sorted(a.keys() & b.keys())
     if common and 2 * len(common) >= min(len(a), len(b)):
@@ -67,13 +58,7 @@ def compare_samples(
 def compare_paired(
     a: Mapping[int, float], b: Mapping[int, float], bounds: Bounds | None = None
 ) -> SampleComparison:
-    """Compare values seed by seed: the interval and the test of ``pairs.paired_difference``.
-
-    Args:
-        a: Values before by seed.
-        b: Values after, of the same seeds.
-        bounds: The range of the difference.
-    """
+    """Compare values seed by seed: the interval and the test of ``pairs.paired_difference``."""
     found = paired_difference({"": b}, {"": a}, bounds)
     n = len(a)
     moved = [after - before for before, after in zip(a.values(), b.values(), strict=True)]
@@ -93,11 +78,6 @@ def compare_independent(
     ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))``.
     Source: Welch, The Generalization of Student's Problem when Several Different Population
     Variances are Involved, Biometrika 34 (1947).
-
-    Args:
-        a: Values before, one per seed.
-        b: Values after, of other seeds.
-        bounds: The range of the difference.
     """
     sizes = len(a), len(b)
     change = fmean(b) - fmean(a)

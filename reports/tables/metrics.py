@@ -64,13 +64,7 @@ def metric_column(metric: Metric) -> Column:
 def metrics_table(
     cells: Sequence[Cell], title: str = "Every variant", names: Sequence[str] = MAIN
 ) -> Table | None:
-    """Show metrics of every variant of a scenario; ``None`` where its runs can have none of them.
-
-    Args:
-        cells: One scenario's cells.
-        title: Its heading.
-        names: Of the metrics.
-    """
+    """Show metrics of every variant of one scenario; ``None`` where its runs have none of them."""
     done = [record for cell in cells for record in cell.done]
     metrics = [METRICS[metric] for metric in columns(names, done)]
     if not metrics:
@@ -104,11 +98,6 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
 
 
 def counted(found: Estimate, seeds: int) -> Value | Noted:
-    """Add how many seeds have a value, where some have none.
-
-    Args:
-        found: Of the seeds that have one.
-        seeds: How many there are.
-    """
+    """Add how many seeds have a value, where some have none."""
     few = 0 < found.n < seeds and not found.reason
     return Noted(found, several(found.n, "seed")) if few else found

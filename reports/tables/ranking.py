@@ -64,11 +64,7 @@ _SMALLEST_SHOWN = 0.001
 
 
 def ranking_table(standing: Standing) -> Table:
-    """Show one metric: values, and each strategy's difference from fine-tuning and the best.
-
-    Args:
-        standing: The strategies by one metric.
-    """
+    """Show one metric: values, and each strategy's difference from fine-tuning and the best."""
     metric = METRICS[standing.metric]
     unit, write, difference = metric.unit, measured(metric), measured(replace(metric, signed=True))
     several = len(standing.scenarios) > 1

@@ -30,12 +30,7 @@ MOST_COLUMNS = 12
 
 @dataclass(frozen=True)
 class Noted:
-    """A value with a short remark after it, such as how many of its runs failed.
-
-    Attributes:
-        value: What the cell holds.
-        note: The remark.
-    """
+    """A value with a short remark after it, such as how many of its runs failed."""
 
     value: Value
     note: str
@@ -139,9 +134,7 @@ class Table:
     """One table.
 
     Attributes:
-        title: Its heading.
         caption: What a reader needs to know to read it.
-        columns: Its columns; the first names the rows.
         rows: Its rows, in their order; where there is none, one that says so.
         data: The numbers behind it, a tidy frame; fractions.
         name: Unique in a report, which gives it; letters, digits and hyphens: it is used in file

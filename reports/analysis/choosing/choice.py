@@ -13,11 +13,7 @@ from palimpsest.reports.wording.words import several
 
 
 def rule(dial: Dial) -> str:
-    """Say by which rule a strategy's strength is chosen, and at which one each seed is reported.
-
-    Args:
-        dial: What it is called.
-    """
+    """Say by which rule a strategy's strength is chosen."""
     return (
         f"the {dial.name} with the highest average accuracy of all models at the end on the "
         f"validation split, mean over the seeds that all {dial.plural} have; of equal ones the "
@@ -26,11 +22,7 @@ def rule(dial: Dial) -> str:
 
 
 def crossed(dial: Dial) -> str:
-    """Say at which strength each seed is reported.
-
-    Args:
-        dial: What it is called.
-    """
+    """Say at which strength each seed is reported."""
     return (
         f"each half of the seeds is reported at the {dial.name} that was chosen on the other half"
     )
@@ -74,7 +66,6 @@ class Tried:
     """One strength that was tried.
 
     Attributes:
-        cell: Its runs.
         validation: Its score: average validation accuracy of all models at the end, mean over
             the seeds that are compared (over all its seeds where it is excluded).
         excluded: Why it cannot be chosen, ``None`` where it can.
@@ -90,9 +81,6 @@ class Choice:
     """Which strength stands for a strategy in one scenario.
 
     Attributes:
-        scenario: The scenario's name.
-        strategy: The strategy's name.
-        facts: What others must know of it.
         cell: The runs of the strength that was chosen on all seeds, the one to use next time;
             ``None`` where none could be chosen.
         reported: The runs that stand for the strategy in every number: each seed at the strength

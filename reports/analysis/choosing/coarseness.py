@@ -30,7 +30,6 @@ class Gap:
     """A neighbour of the best value that is too far from it.
 
     Attributes:
-        beside: The neighbour.
         drop: By how much its mean score is below the best one's, a fraction; ``None`` where it has
             failed runs.
         allowed: How far it may be: from the best mean down to the end of its interval.
@@ -54,9 +53,6 @@ def gaps(choice: Choice) -> tuple[Gap, ...]:
 
     A neighbour is too far where its mean score is below the interval of the best one's, or where
     it has failed runs.
-
-    Args:
-        choice: What ``cross_fitting.choose`` returned.
 
     Returns:
         Nothing where the grid is fine, where it cannot be asked (fewer seeds than an interval

@@ -59,9 +59,6 @@ def choose(cells: Sequence[Cell]) -> list[Choice]:
     """Choose a strength for every strategy in every scenario, by ``choice.rule``.
 
     Each half of the seeds is reported at the strength that was chosen on the other half.
-
-    Args:
-        cells: As ``cells.group`` orders them: by scenario and variant.
     """
     ordered = sorted(cells, key=lambda cell: cell.order)
     groups = groupby(ordered, key=lambda cell: (cell.scenario, cell.variant.strategy))

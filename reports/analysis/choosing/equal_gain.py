@@ -34,8 +34,6 @@ class GainComparison:
 
     Attributes:
         ratio: Forgetting of the variant, divided by that of the control.
-        gain: The own gain of the variant.
-        own: Its forgetting.
         control: Forgetting of the control at that gain.
     """
 

@@ -32,10 +32,8 @@ class Level:
     """Two strategies at one level of protection.
 
     Attributes:
-        share: The share of fine-tuning's loss that is removed.
         own: B of the first strategy, a fraction; undefined where its frontier does not reach the
             level.
-        other: B of the other.
         difference: B of the first minus B of the other.
     """
 

@@ -43,7 +43,6 @@ class Breakdown:
     """The seeds that a variant lost; means over the others should not be compared.
 
     Attributes:
-        variant: The strategy and its strength.
         seeds: How many seeds finished or diverged.
         diverged: Those whose numbers were no longer finite.
         broken: Those that finished, but broke down; none unless most seeds are lost.
@@ -87,9 +86,6 @@ def breakdown_sentences(cells: Sequence[Cell]) -> Iterator[str]:
     """Say from which strength on each strategy of a scenario loses seeds, and why.
 
     The reason is given where the penalty is added to the gradient and fine-tuning loses no seed.
-
-    Args:
-        cells: All of the scenario.
     """
     found = {loss.variant: loss for loss in breakdowns(cells)}
     training_holds = not any(variant.role == BASELINE for variant in found)

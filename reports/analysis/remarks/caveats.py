@@ -27,13 +27,7 @@ _MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
 def caveats(
     cells: Sequence[Cell], choices: Sequence[Choice], standings: Sequence[Standing]
 ) -> list[str]:
-    """Say what weakens the conclusions of exactly these runs.
-
-    Args:
-        cells: All of a report.
-        choices: What ``cross_fitting.choose`` returned for them.
-        standings: What ``ranking.ranking`` returned for the choices.
-    """
+    """Say what weakens the conclusions of exactly these runs."""
     found: dict[str, list[str]] = {}
     for scenario, members in by_scenario(cells).items():
         own = [choice for choice in choices if choice.scenario == scenario]

@@ -21,7 +21,6 @@ class Finding:
     """The findings of one scenario.
 
     Attributes:
-        scenario: Its name.
         references: What fine-tuning forgets and what models reach alone.
         strategies: For each strategy at its reported strengths, what it avoids and costs.
     """
@@ -32,12 +31,7 @@ class Finding:
 
 
 def findings(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Finding]:
-    """Describe each scenario that has finished runs.
-
-    Args:
-        cells: All of a report.
-        choices: What ``cross_fitting.choose`` returned for them, chosen on validation data.
-    """
+    """Describe each scenario that has finished runs."""
     found = []
     for scenario, members in by_scenario(cells).items():
         done = [cell for cell in members if cell.done]
