@@ -20,7 +20,12 @@ from enum import StrEnum
 
 from palimpsest.benchmark.metrics import AVERAGE, NEGLIGIBLE
 from palimpsest.benchmark.runs.record import BASELINE, Facts
-from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
+from palimpsest.reports.analysis.choosing.choice import (
+    Choice,
+    by_strategy,
+    strengths_text,
+    why_missing,
+)
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.measures import Means, measure
 from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
@@ -150,11 +155,8 @@ _Marks = Mapping[tuple[str, str], tuple[str, ...]]
 
 
 def _verdicts(scenarios: tuple[str, ...], choices: Sequence[Choice], marks: _Marks) -> Verdicts:
-    own: dict[str, dict[str, Choice]] = {}
-    for choice in choices:
-        if choice.scenario in scenarios:
-            own.setdefault(choice.strategy, {})[choice.scenario] = choice
-    reasons = {name: _missing(found, scenarios) for name, found in own.items()}
+    own = by_strategy(choices, scenarios)
+    reasons = {name: why_missing(found, scenarios) for name, found in own.items()}
     runs = {
         name: {scenario: own[name][scenario].reported for scenario in scenarios}
         for name, reason in reasons.items()
@@ -218,7 +220,7 @@ def _contender(
         for mark in marks.get((scenario, name), ()):
             marked.setdefault(mark, []).append(scenario)
     written = [
-        mark if len(scenarios) == 1 else f"{mark} in {_counted(dict.fromkeys(where))}"
+        mark if len(scenarios) == 1 else f"{mark} in {_counted({*where})}"
         for mark, where in marked.items()
     ]
     return Contender(names, facts, at, average, tuple(written), reason)
@@ -246,13 +248,3 @@ def _marks(choice: Choice, members: Sequence[Cell], losses: Sequence[Breakdown])
         if loss.variant.strategy == choice.strategy and loss.broken:
             setting = f" at {loss.variant.setting}" if loss.variant.setting else ""
             yield f"{len(loss.broken)} of {several(loss.seeds, 'run')} collapsed{setting}"
-
-
-def _missing(own: Mapping[str, Choice], scenarios: Sequence[str]) -> str | None:
-    reasons = []
-    for scenario in scenarios:
-        choice = own.get(scenario)
-        if choice is None or choice.reported is None:
-            why = "no runs" if choice is None else choice.reason
-            reasons.append(why if len(scenarios) == 1 else f"{scenario}: {why}")
-    return "; ".join(reasons) or None

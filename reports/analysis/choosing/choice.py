@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from palimpsest.benchmark.runs.record import Dial, Facts
@@ -162,6 +162,28 @@ class Choice:
     def _index(self) -> int | None:
         cells = [tried.cell for tried in self.tried]
         return None if self.cell is None else cells.index(self.cell)
+
+
+def by_strategy(
+    choices: Sequence[Choice], scenarios: Collection[str]
+) -> dict[str, dict[str, Choice]]:
+    """Return the choices in some scenarios, by strategy and scenario."""
+    found: dict[str, dict[str, Choice]] = {}
+    for choice in choices:
+        if choice.scenario in scenarios:
+            found.setdefault(choice.strategy, {})[choice.scenario] = choice
+    return found
+
+
+def why_missing(own: Mapping[str, Choice], scenarios: Sequence[str]) -> str | None:
+    """Say why a strategy has no runs to report in some of the scenarios; ``None`` if it has all."""
+    reasons = []
+    for scenario in scenarios:
+        choice = own.get(scenario)
+        if choice is None or choice.reported is None:
+            why = "no runs" if choice is None else choice.reason
+            reasons.append(why if len(scenarios) == 1 else f"{scenario}: {why}")
+    return "; ".join(reasons) or None
 
 
 def budgets(choices: Sequence[Choice]) -> dict[str, int]:

@@ -19,10 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palimpsest.reports.analysis.choosing.choice import RULE, Choice, Tried
+from palimpsest.reports.statistics.interval import DIGITS
 from palimpsest.reports.wording.numbers import percent, strength_text
 from palimpsest.reports.wording.words import joined
-
-_DIGITS = 12  # scores that differ by less than rounding are equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ def gaps(choice: Choice) -> tuple[Gap, ...]:
     found = []
     for beside in choice.neighbours:
         score = None if beside.excluded else beside.validation.value
-        near = score is not None and round(score, _DIGITS) >= round(low, _DIGITS)
+        near = score is not None and round(score, DIGITS) >= round(low, DIGITS)
         if not near and not _side_by_side(best, beside):
             found.append(Gap(beside, None if score is None else top - score, top - low))
     return tuple(found)

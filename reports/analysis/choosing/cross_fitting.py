@@ -49,10 +49,8 @@ from palimpsest.benchmark.metrics import ACCURACY, average_accuracy
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.choice import RULE, Choice, Mixed, Tried
 from palimpsest.reports.runs.cells import Cell, dial_of
-from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.interval import DIGITS, mean_estimate
 from palimpsest.reports.wording.words import several
-
-_DIGITS = 12  # scores that differ by less than rounding are equal
 
 
 def choose(cells: Sequence[Cell]) -> list[Choice]:
@@ -125,7 +123,7 @@ def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
 
 def _highest(scores: Iterable[float]) -> int:
     """Index of the highest score; of equal ones the first, which is the weakest strength."""
-    known = [round(score, _DIGITS) for score in scores]
+    known = [round(score, DIGITS) for score in scores]
     return known.index(max(known))
 
 
