@@ -167,16 +167,11 @@ def _judged(found: Sequence[tuple[str, str, str, SampleComparison]]) -> Iterator
         yield Change(scenario, variant, metric, comparison, _verdict(metric, comparison))
 
 
-def _the_same(raw: SampleComparison) -> bool:
-    """Whether nothing differs but by rounding."""
-    return raw.equal or (raw.p is None and abs(raw.b - raw.a) < ROUNDING)
-
-
 def _verdict(metric: str, raw: SampleComparison) -> Outcome:
     """What to make of a number."""
     if raw.equal:
         return Outcome.EQUAL
-    if _the_same(raw):
+    if raw.p is None and abs(raw.b - raw.a) < ROUNDING:
         return Outcome.SAME
     if raw.p is not None and raw.p < _LEVEL:
         better = (raw.b < raw.a) if METRICS[metric].better == "lower" else (raw.b > raw.a)
@@ -199,11 +194,8 @@ def _run_changes(name: Name, a: StoredCell, b: StoredCell) -> Iterator[RunChange
 def _one_sided(
     name: Name, a: StoredCell | None, b: StoredCell | None, metrics: Sequence[str]
 ) -> Iterator[OneSided]:
-    sides: tuple[tuple[Side, StoredCell | None, StoredCell | None], ...] = (
-        ("a", a, b),
-        ("b", b, a),
-    )
-    for side, own, other in sides:
+    sides: tuple[Side, Side] = ("a", "b")
+    for side, own, other in zip(sides, (a, b), (b, a), strict=True):
         if own is None:
             continue
         if other is None:

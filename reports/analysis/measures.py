@@ -89,7 +89,7 @@ class Shares:
     def middle(self) -> tuple[Estimate, Estimate]:
         """Return undefined estimates: a ratio of means has no interquartile mean and no median."""
         runs = sum(len(own) for own in self.pairs.values())
-        return (Estimate(None, None, None, runs),) * 2
+        return (Estimate(n=runs),) * 2
 
     def minus(self, other: Shares) -> PairedComparison:
         """Compare with another strategy over the seeds that both have.
