@@ -199,9 +199,9 @@ def _one_sided(
         if own is None:
             continue
         if other is None:
-            yield OneSided(side, *name, "cell", tuple(sorted(own.seeds)))
+            yield OneSided(side, *name, "cell", tuple(sorted(own.runs)))
             continue
-        if seeds := own.seeds - other.seeds:
+        if seeds := own.runs.keys() - other.runs.keys():
             yield OneSided(side, *name, "seeds", tuple(sorted(seeds)))
         for metric in metrics if other.done else ():
             values = own.values(metric)

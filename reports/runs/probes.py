@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.metrics import Matrix
 from palimpsest.reports.runs.cells import Cell
 
 WHOLE = "all shared blocks"
@@ -64,11 +65,8 @@ def recorded(
     return found
 
 
-_Matrix = Sequence[Sequence[float | None]]
-
-
 def of_matrix(
-    cells: Sequence[Cell], frame: pd.DataFrame, pick: Callable[[_Matrix, int], float | None]
+    cells: Sequence[Cell], frame: pd.DataFrame, pick: Callable[[Matrix, int], float | None]
 ) -> pd.Series:
     """Return an entry of the accuracy matrix for each row of a frame, NaN where there is none."""
     matrices = {
@@ -76,12 +74,8 @@ def of_matrix(
         for cell in cells
         for record in cell.done
     }
-    found = [
-        pick(matrix, model) if (matrix := matrices[scenario, variant, seed]) else None
-        for scenario, variant, seed, model in zip(
-            *(frame[column] for column in (*RUN, "model")), strict=True
-        )
-    ]
+    rows = frame[[*RUN, "model"]].itertuples(index=False, name=None)
+    found = [pick(matrix, model) if (matrix := matrices[*run]) else None for *run, model in rows]
     return pd.Series(found, index=frame.index, dtype=float)
 
 

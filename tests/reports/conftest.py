@@ -56,7 +56,7 @@ def make_record(
         strength=strength,
         seed=seed,
         status="failed" if error else "done",
-        failure=Failure(FailureKind.ERROR, error) if error else None,
+        failure=_failure(error) if error else None,
         spec=Spec({
             "scenario": {
                 "name": scenario,
@@ -84,6 +84,11 @@ def make_record(
         versions=versions or {"palimpsest": "0.1.0", "python": "3.11.2", "torch": "2.15.0",
                               "machine": "Linux x86_64, 2 cores"},
     )  # fmt: skip
+
+
+def _failure(message: str) -> Failure:
+    diverged = message.startswith("DivergedError")
+    return Failure(FailureKind.DIVERGED if diverged else FailureKind.ERROR, message)
 
 
 def _protection(kind: str, strength: float | None) -> float:

@@ -120,9 +120,7 @@ def _where(losses: Sequence[Breakdown], tried: Sequence[Variant]) -> str:
     beyond = tried[tried.index(first) :]
     if [loss.variant for loss in losses] != beyond:
         return f" at some {dial_of(tried).plural}"
-    return f" {'from' if len(beyond) > 1 else 'at'} {first.setting}" + (
-        " on" if len(beyond) > 1 else ""
-    )
+    return f" from {first.setting} on" if len(beyond) > 1 else f" at {first.setting}"
 
 
 def _counts(losses: Sequence[Breakdown]) -> Iterator[str]:
@@ -180,12 +178,9 @@ def _is_weaker(other: Variant, own: Variant) -> bool:
 
 
 def _loses_both(record: Record, others: Sequence[Record]) -> bool:
+    both = ("stability", "learning_accuracy")
     return any(
-        all(
-            _fall(record, other, metric) >= LEAST_FALL
-            for metric in ("stability", "learning_accuracy")
-        )
-        for other in others
+        all(_fall(record, other, metric) >= LEAST_FALL for metric in both) for other in others
     )
 
 

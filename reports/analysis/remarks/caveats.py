@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from palimpsest.benchmark.metrics import LEAST_FORGETTING, METRICS
 from palimpsest.benchmark.runs.record import BASELINE, ROLES
@@ -184,30 +184,24 @@ def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
     """Say which strategies see data that the others may not keep."""
     own = sorted({cell.variant.strategy for cell in done if cell.variant.facts.stores})
     if own:
-        what = "store samples of earlier models and train on them again"
-        if len(own) == 1:
-            what = "stores samples of earlier models and trains on them again"
+        s = "s" * (len(own) == 1)
         yield (
-            f"{_listed(iter(own))} {what}, which the others do not: a reference for what such data "
-            "are worth, not a better penalty."
+            f"{_listed(own)} store{s} samples of earlier models and train{s} on them again, which "
+            "the others do not: a reference for what such data are worth, not a better penalty."
         )
 
 
 def _told(done: Sequence[Cell]) -> Iterator[str]:
     """Say which strategies are told what is to be found out."""
-    unknown = [
-        cell
-        for cell in done
-        if cell.done[0].spec.scenario.settings.get("incremental") in ("class", "domain")
-    ]
+    told = [cell for cell in done if cell.variant.facts.told or _normalises_by_model(cell)]
     own = sorted({
         cell.variant.strategy
-        for cell in unknown
-        if cell.variant.facts.told or _normalises_by_model(cell)
+        for cell in told
+        if cell.done[0].spec.scenario.settings.get("incremental") in ("class", "domain")
     })  # fmt: skip
     if own:
         yield (
-            f"{_listed(iter(own))} {'is' if len(own) == 1 else 'are'} told which experience a "
+            f"{_listed(own)} {'is' if len(own) == 1 else 'are'} told which experience a "
             "sample is from, which the others have to do without: no comparison with those."
         )
 
@@ -230,7 +224,7 @@ def _shared_statistics(done: Sequence[Cell]) -> Iterator[str]:
         yield (
             f"{several(layers, 'normalisation layer')} with running statistics that models share: "
             "what a later model leaves there changes earlier ones although no weight moves, and no "
-            f"penalty of {_listed(iter(sorted(strategies)))} sees it, at any strength. Part of the "
+            f"penalty of {_listed(sorted(strategies))} sees it, at any strength. Part of the "
             "forgetting may be theirs alone; batch_norm: per_model or frozen shows how much."
         )
 
@@ -268,7 +262,7 @@ def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:
             yield f"{text}: shares of it (forgetting reduction) would say nothing and are left out."
 
 
-def _listed(names: Iterator[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     known = list(names)
     if len(known) <= 4:
         return ", ".join(known)
