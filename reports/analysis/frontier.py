@@ -50,7 +50,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Frontier:
-    """What one strategy reaches over its strengths.
+    """The points of one strategy, from weak to strong.
 
     Attributes:
         budget: How many strengths were tried, those that diverged or broke down included.

@@ -1,4 +1,4 @@
-"""What is ranked and compared: a metric of one strategy over its scenarios and seeds.
+"""A metric of one strategy over its scenarios and seeds, to be ranked and compared.
 
 Most metrics are means over seeds. Forgetting reduction is a ratio of means, see
 ``statistics/ratio.py``, and so is the difference of two of them, since both divide by the same

@@ -12,7 +12,6 @@ from palimpsest.benchmark.runs.record import BASELINE, Facts
 from palimpsest.reports.analysis.choosing.choice import (
     Choice,
     by_strategy,
-    strengths_text,
     why_missing,
 )
 from palimpsest.reports.analysis.measures import Measure, compare_measures, measure
@@ -24,7 +23,7 @@ from palimpsest.reports.statistics.ranks import Ranks, rank
 from palimpsest.reports.wording.words import joined
 
 RANKED = ("stability", "plasticity", "average_accuracy", "forgetting_reduction")
-"""What strategies are ranked by, beside the metrics of plugins."""
+"""The metrics that strategies are ranked by; those of plugins follow."""
 
 
 @dataclass(frozen=True)
@@ -268,7 +267,7 @@ def _improved(found: PairedComparison | None, sign: int) -> PairedComparison | N
 
 
 def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
-    strengths = [strengths_text(variant) for variant in row.variants.values()]
+    strengths = [variant.value for variant in row.variants.values()]
     yield "scenario", "; ".join(standing.scenarios)
     yield "metric", standing.metric
     yield "strategy", row.strategy

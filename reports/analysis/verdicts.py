@@ -1,15 +1,15 @@
-"""Whether a strategy is better than a baseline, the same, worse, or cannot be told apart.
+"""Whether a strategy is better than a baseline, the same, worse, or undetermined.
 
-A verdict is read off the 95 % interval of the paired difference in average accuracy that is shown
-beside it: *better* or *worse* where all of it lies on one side of zero, *the same* where all of it
-lies within ``NEGLIGIBLE``, and *undetermined* otherwise, or where there are too few seeds for an
-interval. Strategies whose runs are bit-identical stand together. The upper bounds, joint training
-and independent models, are no competitors: they stand apart and are not judged.
+A verdict follows from the 95 % interval of the paired difference in average accuracy, which is
+shown with it: *better* or *worse* where all of it lies on one side of zero, *the same* where all
+of it lies within ``NEGLIGIBLE``, and *undetermined* otherwise, or where there are too few seeds for
+an interval. Strategies whose runs are bit-identical share a row. The upper bounds, joint training
+and independent models, do not compete: they come last and are not judged.
 
-Each verdict stands for itself. Of strategies that are as good as the baseline, 6 to 7 % are called
-better or worse, with 5, 10 or 20 seeds (``cross_fitting.py``, where strengths are chosen on the
-other half of the seeds); in a table of ten about every second has one. The ranking has the test
-that is corrected for it.
+Verdicts are not corrected for their number. Of strategies that are as good as the baseline, 6 to
+7 % are called better or worse, with 5, 10 or 20 seeds (``cross_fitting.py``, where strengths are
+chosen on the other half of the seeds); in a table of ten about every second has one. The ranking
+has the corrected test.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from palimpsest.benchmark.runs.record import BASELINE, Facts
 from palimpsest.reports.analysis.choosing.choice import (
     Choice,
     by_strategy,
-    strengths_text,
     why_missing,
 )
 from palimpsest.reports.analysis.choosing.coarseness import gaps
@@ -39,7 +38,7 @@ SIDES = ("stability", "learning_accuracy")
 
 
 class Verdict(StrEnum):
-    """What a strategy is, beside a baseline."""
+    """How a strategy compares with a baseline."""
 
     BETTER = "better"
     SAME = "same"
@@ -50,7 +49,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """A strategy beside a baseline.
+    """A strategy compared with a baseline.
 
     Attributes:
         verdict: What it is; ``None`` of the baseline itself.
@@ -92,12 +91,12 @@ class Contender:
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """All contenders beside each other.
+    """All contenders, and each compared with every other.
 
     Attributes:
         contenders: From the best average accuracy to the worst, those without one last; after
             them the upper bounds, likewise.
-        judgements: By the places of a contender and of its baseline; only of those with runs.
+        judgements: By the places of a contender and of its baseline, of those with runs.
         baseline: The place of fine-tuning, or else of the first with runs; ``None`` without any.
     """
 
@@ -214,7 +213,7 @@ def _contender(
     average = measure(reported, AVERAGE).estimate()
     at = ""
     if len(scenarios) == 1 and (cell := reported[scenarios[0]]) is not None:
-        at = strengths_text(cell.variant)
+        at = cell.variant.value
     marked: dict[str, list[str]] = {}
     for scenario, name in ((s, n) for n in names for s in scenarios):
         for mark in marks.get((scenario, name), ()):

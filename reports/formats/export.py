@@ -53,7 +53,7 @@ _STARTS = {
     "pdf": re.compile(rb"%PDF-"),
     "png": re.compile(rb"\x89PNG\r\n"),
 }
-"""How a file begins, by suffix. The index beside it says whether it is ours."""
+"""How a file begins, by suffix. The index in the same folder says whether it is ours."""
 
 
 def _earlier(folder: Path) -> list[list[str]]:
@@ -96,7 +96,7 @@ def check_formats(option: str, values: Sequence[str], valid: Collection[str]) ->
 
 @dataclass(frozen=True)
 class Exports:
-    """The tables and figures of a report as files in a folder, and ``index.csv`` beside them.
+    """The tables and figures of a report as files in a folder with an ``index.csv``.
 
     Only files that the index of an earlier report names are replaced; others are left alone.
 

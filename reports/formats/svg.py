@@ -36,7 +36,7 @@ def svg_element(plot: Plot) -> str:
 
 
 def touchable_svg(plot: Plot) -> tuple[str, list[Mark]]:
-    """Draw a plot as a compact ``<svg>`` element for the report, with what its marks tell.
+    """Draw a plot as a compact ``<svg>`` element for the report, with the notes of its marks.
 
     Returns:
         The element and the marks; what shows one of them has its place in them as ``data-mark``.

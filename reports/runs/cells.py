@@ -76,12 +76,12 @@ class Variant:
     @property
     def label(self) -> str:
         """``wpl, strength 1e4``, ``adapter, rank 4`` or ``finetune``."""
-        return self.strategy if self.strength is None else f"{self.strategy}, {self.setting}"
+        return f"{self.strategy}, {self.setting}" if self.setting else self.strategy
 
     @property
     def setting(self) -> str:
         """``strength 1e4`` or ``rank 4``; empty where it has no dial."""
-        return "" if self.strength is None else f"{self.dial.name} {self.value}"
+        return f"{self.dial.name} {self.value}" if self.value else ""
 
     @property
     def value(self) -> str:

@@ -67,7 +67,7 @@ def matched_cells(
 def _stored(records: Sequence[Record]) -> dict[str, StoredCell]:
     """Collect the runs of each cell by its settings; the newest of a seed counts.
 
-    Of runs that plugins or data of the user's own tell apart, as an edit does, only the newest.
+    Where a plugin or the user's own data were edited in between, only the newest runs count.
     """
     cells: dict[tuple[str, object], StoredCell] = {}
     latest: dict[str, StoredCell] = {}
@@ -97,9 +97,9 @@ def _matched(
 ) -> list[CellPair]:
     """Pair cells with equal settings; cells without a partner are kept, too.
 
-    Then those whose settings are equal but for what is ignored, if each side has one of them. A
-    newer version may have a setting that an older one lacks: if each side has one unpaired cell
-    of a name, these two are a pair, too, where they agree on all settings that both have.
+    Then those whose settings are equal except for ignored ones, if each side has one of them. An
+    edited plugin may have a new setting: if each side has one unpaired cell of a name, these two
+    are a pair where they agree on all settings that both have.
     """
     pairs: list[CellPair] = [(a[key], b[key]) for key in a if key in b]
     left: list[CellPair] = [

@@ -16,7 +16,7 @@ WHOLE = "all shared blocks"
 """The name of all shared blocks taken together."""
 
 UNCERTAINTY = "uncertainty"
-"""The probe that strategies with a posterior record without being asked."""
+"""The probe that strategies with a posterior always record."""
 
 RUN = ("scenario", "variant", "seed")
 
@@ -42,8 +42,8 @@ def recorded(
         cell: The runs.
         probe: Its name.
         column: Of its rows.
-        wanted: What columns of a row have to be; the mean of those that fit counts, and ``None``
-            stands where there are none.
+        wanted: The values that columns of a row must have. The mean of matching rows counts;
+            ``None`` if there are none.
 
     Raises:
         UserError: The probe has no such column, or none of the runs has the probe's rows.

@@ -93,19 +93,15 @@ def failures(cells: Sequence[Cell]) -> list[FailedRuns]:
             failure = record.failure
             assert failure is not None
             run = f"{cell.scenario}, {cell.variant.label}, seed {record.seed}"
-            place = str(failure.kind), failure.message
-            found.setdefault(place, []).append((run, failure.traceback))
-    return [
-        FailedRuns(
-            kind,
-            message,
-            len(runs),
-            "; ".join(name for name, _ in runs[:_NAMED])
-            + (f"; {len(runs) - _NAMED} more" * (len(runs) > _NAMED)),
-            next((traceback for _, traceback in runs if traceback), ""),
-        )
-        for (kind, message), runs in found.items()
-    ]
+            message = str(failure.kind), failure.message
+            found.setdefault(message, []).append((run, failure.traceback))
+    failed = []
+    for message, runs in found.items():
+        names = [name for name, _ in runs[:_NAMED]]
+        names += [f"{len(runs) - _NAMED} more"] * (len(runs) > _NAMED)
+        traceback = next((traceback for _, traceback in runs if traceback), "")
+        failed.append(FailedRuns(*message, len(runs), "; ".join(names), traceback))
+    return failed
 
 
 def citation() -> str:

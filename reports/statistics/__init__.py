@@ -1,7 +1,6 @@
 """Numbers over seeds: intervals, tests and ranks; plain numbers in, estimates out.
 
-The intervals and tests of every table, figure, sentence and page, and of ``compare``; this is the
-one list of them:
+All tables, figures, sentences and pages, and ``palimpsest compare``, use these:
 
 * **One interval**, 95 %: Student's, from the spread of whole seeds, clipped to the range of the
   number (``interval.py``). The standard error of a mean is the textbook's; that of an interquartile
@@ -13,7 +12,7 @@ one list of them:
   excludes zero, and nowhere else (``Estimate.p``). Of pairs of runs with the same seed it is the
   paired t-test, over several scenarios of whole seeds (``pairs.py``); of a ratio of means
   Fieller's at zero (``ratio.py``); of stores without seeds in common Welch's (``two_samples.py``).
-  Where there are several, Holm's correction stands beside it, by its name (``holm.py``).
+  Where there are several, Holm's correction is given, too (``pairs.holm``).
 * **One rule for seeds that are far from all others** (``collapse.py``), for collapsed runs and
   unstable training.
 

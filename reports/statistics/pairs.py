@@ -1,7 +1,7 @@
 """Two variants compared pair by pair: the same scenario, the same seed.
 
 Runs with the same seed share their initial weights and batches, so the variation that both have
-in common cancels. Every comparison gives the size of the difference beside the test.
+in common cancels. Every comparison gives the size of the difference and the test.
 """
 
 from __future__ import annotations

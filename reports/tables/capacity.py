@@ -1,11 +1,17 @@
-"""What strategies that hold parameters leave for later models, as tables."""
+"""How much of the shared parameters strategies leave for later models, as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from palimpsest.benchmark.metrics import METRICS
-from palimpsest.reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
+from palimpsest.reports.analysis.capacity import (
+    WHOLE,
+    capacity_frame,
+    free_after,
+    shares_of,
+    with_capacity,
+)
 from palimpsest.reports.analysis.quantities import QUANTITIES, interval
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.tables.metrics import metric_column
@@ -25,11 +31,11 @@ _RETENTION = ("backward_transfer", "forward_transfer")
 
 
 def capacity_table(cells: Sequence[Cell]) -> Table | None:
-    """Show what is free after the first model and at the end, beside retention and transfer.
+    """Show the free share after the first model and at the end, with retention and transfer.
 
-    With all strategies for comparison. ``None`` where none tells what is free.
+    All strategies are rows, for comparison. ``None`` where none reports its capacity.
     """
-    found = told(cells)
+    found = with_capacity(cells)
     if not found:
         return None
     columns = [
@@ -64,11 +70,11 @@ def capacity_table(cells: Sequence[Cell]) -> Table | None:
         rows.append(variant_row(cell, values))
     return Table(
         "Capacity, memory and transfer",
-        "A dash is of strategies that do not tell what is free, such as penalties: they are here "
-        "for what they keep. Backward transfer is what earlier models have gained since they had "
+        "A dash stands for strategies that report no capacity, such as penalties: the table shows "
+        "what they keep. Backward transfer is what earlier models have gained since they had "
         "learned, so its negative is what they forgot. Forward transfer is the accuracy of a model "
         "just before its own training minus that before any. A model without a mask of its own is "
-        "evaluated with all weights until then, so that of supermasks tells little. "
+        "evaluated with all weights until then, so its value means little for supermasks. "
         f"{BRACKETS}",
         columns,
         rows,
@@ -77,11 +83,11 @@ def capacity_table(cells: Sequence[Cell]) -> Table | None:
 
 
 def layers_table(cells: Sequence[Cell]) -> Table | None:
-    """Show what is free of each layer at the end.
+    """Show the free share of each layer at the end.
 
-    ``None`` where nothing tells it, or where only one layer is shared.
+    ``None`` where no strategy reports it, or where only one layer is shared.
     """
-    found = told(cells)
+    found = with_capacity(cells)
     shares = [shares_of(cell) for cell in found]
     names = list(dict.fromkeys(layer for own in shares for layer in own if layer != WHOLE))
     if len(names) < 2:

@@ -15,7 +15,6 @@ from palimpsest.reports.analysis.choosing.choice import (
     crossed,
     rule,
     stands_for,
-    strengths_text,
 )
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.frontier import Frontiers
@@ -135,10 +134,10 @@ def choice_table(choices: Sequence[Choice]) -> Table | None:
     ]  # fmt: skip
     names = ["strategy", "strength", "validation_accuracy", "low", "high", "seeds", "chosen"]
     reasons = dict.fromkeys(choice.reason for choice in swept)
-    told = "; ".join(f"{rule(dial)}; {crossed(dial)}" if r == RULE else r for r in reasons)
+    how = "; ".join(f"{rule(dial)}; {crossed(dial)}" if r == RULE else r for r in reasons)
     return Table(
         f"The chosen {dial.name}",
-        f"Chosen on the validation split only: {told}",
+        f"Chosen on the validation split only: {how}",
         columns,
         [_choice_row(choice, dial) for choice in swept],
         pd.DataFrame(scores, columns=[*names, "reported"]),
@@ -216,7 +215,7 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
     if choice.cell is None:
         return Row([*own, choice.budget, choice.reason, None, None, None, None], strategies=own)
     name = "" if choice.dial.name == dial.name else f"{choice.dial.name} "
-    chosen = name + strengths_text(choice.cell.variant)
+    chosen = name + choice.cell.variant.value
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
     beside = [tried.validation for tried in choice.neighbours]
     weaker = None if choice.end == choice.dial.least else beside[0]

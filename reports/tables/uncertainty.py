@@ -1,4 +1,4 @@
-"""How sure models are of what they predict, before and after, as a table."""
+"""How confident models are, before and after later training, as a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS = (
         "NLL",
         "nats",
         "negative log-likelihood: the mean of −log of the probability of the right class; lower is "
-        "better, and being sure and wrong is dear",
+        "better; confident errors cost most",
         decimals,
         _NLL,
     ),
@@ -31,7 +31,7 @@ _COLUMNS = (
         "ece",
         "calibration error",
         "%",
-        "how far the probability of what is predicted is from accuracy, over 15 bins; 0 is perfect",
+        "distance between predicted probability and accuracy, over 15 bins; 0 is perfect",
         percent,
         ACCURACY,
     ),
@@ -59,9 +59,9 @@ def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
     return Table(
         "Confidence, before and after",
         "Before: each model right after its own training; after: at the end. Means over all "
-        "models, on their test samples. Mean weights are those that all other tables are about. "
-        "Some strategies know how sure they are of their weights: of those there is also the "
-        f"average of probabilities over weights that are drawn from what they know. {BRACKETS}",
+        "models, on their test samples. All other tables use mean weights. Strategies with a "
+        "distribution over weights have a second row: the average of probabilities over weights "
+        f"drawn from it. {BRACKETS}",
         [
             strategy_column(cells),
             Column("weights", words=True),

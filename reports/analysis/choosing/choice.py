@@ -43,17 +43,7 @@ class Mixed(Variant):
     parts: tuple[tuple[float, int], ...] = ()
 
     @property
-    def label(self) -> str:
-        """``wpl, strength 1000 (3 of 5 seeds), 1e4 (2)``."""
-        return f"{self.strategy}, {self.setting}"
-
-    @property
-    def setting(self) -> str:
-        """``strength 1000 (3 of 5 seeds), 1e4 (2)``."""
-        return f"{self.dial.name} {self.strengths}"
-
-    @property
-    def strengths(self) -> str:
+    def value(self) -> str:
         """``1000 (3 of 5 seeds), 1e4 (2)``."""
         total = several(sum(count for _, count in self.parts), "seed")
         (first, count), *rest = self.parts
@@ -114,7 +104,7 @@ class Choice:
     @property
     def strengths(self) -> str:
         """The strengths at which it is reported, as text; empty where it has none."""
-        return "" if self.reported is None else strengths_text(self.reported.variant)
+        return "" if self.reported is None else self.reported.variant.value
 
     @property
     def is_optimistic(self) -> bool:
@@ -197,13 +187,6 @@ def budgets(choices: Sequence[Choice]) -> dict[str, int]:
         for choice in choices
         if any(tried.cell.variant.strength is not None for tried in choice.tried)
     }
-
-
-def strengths_text(variant: Variant) -> str:
-    """Write the strength of a variant, or those of its seeds; empty where it has none."""
-    if isinstance(variant, Mixed):
-        return variant.strengths
-    return variant.value
 
 
 def stands_for(choice: Choice, cell: Cell) -> int:

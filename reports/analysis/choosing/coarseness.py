@@ -1,12 +1,12 @@
 """Whether the values of a dial that were tried stand close enough to each other.
 
-A verdict on a strategy is one on the best value that was tried. How much better one between two
-tried values may be, its neighbours tell. Where the score is a parabola of the place in the grid
-around its top, and both neighbours score within ``w`` below the best value, none between them is
-better than it by more than ``w / 8`` (with drops of ``a <= b``: by ``(b - a)^2 / (8 (a + b))``).
+A verdict on a strategy is a verdict on the best value that was tried. The scores of its neighbours
+limit how much better a value between them may be. Where the score is a parabola of the place in the
+grid around its top, and both neighbours score within ``w`` below the best value, none between them
+is better by more than ``w / 8`` (with drops of ``a <= b``: by ``(b - a)^2 / (8 (a + b))``).
 So a grid is *coarse* where a neighbour's score is below the 95 % interval of the best one's:
-there values between may be better by what the seeds can tell, and what is said of the strategy
-is a lower bound.
+there a value between may be better by more than the noise of the seeds, and the result of the
+strategy is a lower bound.
 
 Scores are those by which a strength is chosen: average accuracy on the validation split, over the
 seeds that all have. Test results take no part. Where the best value is an end of the grid, it has

@@ -1,7 +1,7 @@
 """The strength at which a strategy is reported: chosen on the validation split, of other seeds.
 
-The choice never uses test results. ``figures/strengths.py`` shows them beside the validation
-scores afterwards, for what another strength would have given.
+The choice never uses test results. ``figures/strengths.py`` shows afterwards, with the validation
+scores, the test results of the other strengths.
 
 Choosing on the validation split is not enough. Validation and test accuracy of a run rise and fall
 together, so a strength that wins on some seeds was lucky with their test results, too. So seeds

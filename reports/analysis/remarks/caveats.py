@@ -1,4 +1,4 @@
-"""Caveats: what weakens conclusions from exactly these runs."""
+"""Caveats: what weakens the conclusions from these runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
 def caveats(
     cells: Sequence[Cell], choices: Sequence[Choice], standings: Sequence[Standing]
 ) -> list[str]:
-    """Say what weakens the conclusions of exactly these runs."""
+    """Say what weakens the conclusions from these runs."""
     found: dict[str, list[str]] = {}
     for scenario, members in by_scenario(cells).items():
         own = [choice for choice in choices if choice.scenario == scenario]
@@ -176,12 +176,12 @@ def _collapses(done: Sequence[Cell]) -> Iterator[str]:
             f"some seeds are far from all others, by a gap of more than {100 * GAP:.0f} points: "
             f"{listed}. Where runs collapse now and then, a mean of a few seeds says little, and "
             "its 95 % interval covers the true mean in about 55 % of cases with 5 seeds, 80 % "
-            "with 10: read the median and the number of such seeds, given beside the mean."
+            "with 10: read the median and the number of such seeds, given with the mean."
         )
 
 
 def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
-    """Say which strategies see data that the others may not keep."""
+    """Say which strategies store data of earlier models."""
     own = sorted({cell.variant.strategy for cell in done if cell.variant.facts.stores})
     if own:
         s = "s" * (len(own) == 1)
@@ -192,7 +192,7 @@ def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
 
 
 def _told(done: Sequence[Cell]) -> Iterator[str]:
-    """Say which strategies are told what is to be found out."""
+    """Say which strategies are told the experience that the others have to infer."""
     told = [cell for cell in done if cell.variant.facts.told or _normalises_by_model(cell)]
     own = sorted({
         cell.variant.strategy
@@ -202,7 +202,7 @@ def _told(done: Sequence[Cell]) -> Iterator[str]:
     if own:
         yield (
             f"{_listed(own)} {'is' if len(own) == 1 else 'are'} told which experience a "
-            "sample is from, which the others have to do without: no comparison with those."
+            "sample is from, and the others are not: do not compare them."
         )
 
 

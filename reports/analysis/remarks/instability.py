@@ -1,8 +1,8 @@
 """Unstable training: seeds on which a new model learns far less than on the others.
 
-What unstable training loses looks like forgetting, and whatever stabilises it looks like
-protection. So the report names the worst seed of the new models, not of the earlier ones.
-``reports/statistics/collapse.py`` defines "far less".
+Losses from unstable training look like forgetting, and a strategy that stabilises training looks
+like one that protects. So the report names the worst seed of the new models,
+not of the earlier ones. ``reports/statistics/collapse.py`` defines "far less".
 """
 
 from __future__ import annotations

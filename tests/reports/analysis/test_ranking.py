@@ -5,7 +5,6 @@ import pytest
 
 from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.benchmark.store.store import SuiteNote
-from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.ranking import RANKED, ranking, ranking_frame
 from palimpsest.reports.analysis.remarks.coincidence import coinciding
@@ -266,7 +265,7 @@ def test_frame_has_a_row_a_strategy(found):
     row = row.set_index("strategy").loc["wpl"]
     expected = rows(found[("split",), "stability"])["wpl"]
     assert row["mean_low"] == expected.mean.low
-    assert row["strengths"] == strengths_text(expected.variants["split"])
+    assert row["strengths"] == expected.variants["split"].value
     assert row["p_holm_baseline"] == expected.against_baseline.p_holm
     assert row["difference_baseline_high"] == expected.against_baseline.difference.high
     assert frame.columns.is_unique

@@ -10,7 +10,7 @@ from scipy import stats
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import compute
-from palimpsest.reports.analysis.capacity import capacity_frame, shares_of, told
+from palimpsest.reports.analysis.capacity import capacity_frame, shares_of, with_capacity
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.cost import cost_frame, state_bits
@@ -103,7 +103,7 @@ def test_shares_are_weighted_by_size_and_layers_join_weight_and_bias(runs):
 
 
 def test_the_frame_has_means_and_students_intervals(runs):
-    frame = capacity_frame(told(group(runs)))
+    frame = capacity_frame(with_capacity(group(runs)))
     soft = frame[frame["variant"] == "spg"].set_index("models")
     assert list(soft.index) == [1, 2, 3, 4]
     values = [run.free_shares[2] for run in runs if run.strategy == "spg"]
@@ -112,7 +112,7 @@ def test_the_frame_has_means_and_students_intervals(runs):
     assert found == pytest.approx([np.mean(values), low, min(high, 1)])
     sure = frame[frame["variant"] == "supsup"]
     assert sure[["free", "low", "high"]].eq(0).all().all()
-    assert set(capacity_frame(told(group(runs)), by_layer=True)["layer"]) == {"y.0", "z"}
+    assert set(capacity_frame(with_capacity(group(runs)), by_layer=True)["layer"]) == {"y.0", "z"}
 
 
 def test_the_table_has_capacity_memory_and_transfer_beside_penalties(runs, record):
@@ -196,7 +196,7 @@ def test_nothing_is_said_where_only_references_hold_anything(runs, record):
 
 def test_one_seed_of_an_older_version_is_left_out(runs):
     mixed = [replace(run, cost={}) if run.seed == 0 else run for run in runs]
-    frame = capacity_frame(told(group(mixed)))
+    frame = capacity_frame(with_capacity(group(mixed)))
     assert set(frame["seeds"]) == {4}
 
 
