@@ -23,12 +23,11 @@ def percent(value: float | None, *, signed: bool = False) -> str:
 
 
 def decimals(value: float | None, *, digits: int = 2, signed: bool = False) -> str:
-    """Write a number with so many decimals; a dash for ``None``, commas in whole numbers."""
+    """Write a number with so many decimals, and commas in thousands; a dash for ``None``."""
     if value is None:
         return DASH
-    form = f"{'+' if signed else ''}{'' if digits else ','}.{digits}f"
     value = round(value, digits) + 0.0  # + 0.0: no minus zero
-    text = f"{value:{form}}"
+    text = f"{value:{'+' if signed else ''},.{digits}f}"
     return (text if value else text.removeprefix("+")).replace("-", "\N{MINUS SIGN}")
 
 
