@@ -1,8 +1,7 @@
-"""What strategies that hold parameters leave for later models, and what they keep for each.
+"""Capacity: which share of the shared parameters later models can still change.
 
-A strategy with the hook ``free`` (see ``strategies/base/hooks.py``) tells after every model which
-share of each tensor can still change. Here tensors are those that several models use, and a layer's
-weight and bias count as one, by their sizes.
+Strategies with the hook ``free`` (see ``strategies/base/hooks.py``) report it after every model for
+each tensor that several models use. A layer's weight and bias count as one, by their sizes.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ WHOLE = "all shared"
 _BLOCKS = "blocks."
 
 
-def told(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the cells whose runs tell what is free; none where only references do."""
+def with_capacity(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells whose runs report their capacity; none if only references do."""
     found = [cell for cell in cells if any(record.free_shares for record in cell.done)]
     return found if any(not cell.variant.is_reference for cell in found) else []
 
 
 def shares_of(cell: Cell) -> dict[str, dict[int, Accuracies]]:
-    """Return what is free after each model: by layer, ``WHOLE`` first, and seed."""
+    """Return the free share after each model, by layer (``WHOLE`` first) and seed."""
     shares: dict[str, dict[int, Accuracies]] = {WHOLE: {}}
     for record in cell.done:
         tensors: dict[str, list[dict[str, Any]]] = {}
@@ -46,18 +45,13 @@ def shares_of(cell: Cell) -> dict[str, dict[int, Accuracies]]:
 
 
 def free_after(shares: Mapping[int, Accuracies], model: int) -> Estimate:
-    """Return the mean over seeds of what is free after a model.
-
-    Args:
-        shares: After each model, by seed.
-        model: The model, counted from 0; -1 is the last.
-    """
+    """Return the mean over seeds of what is free after a model (0 is the first, -1 the last)."""
     values = {seed: own[model] if own else None for seed, own in shares.items()}
     return settled(mean_estimate({"": values}, ACCURACY))
 
 
 def least_free(cell: Cell, layer: str, model: int) -> dict[int, float | None]:
-    """Return what is free after a model of the layer that has least left, by seed.
+    """Return the free share of the layer that has least left after a model, by seed.
 
     Args:
         cell: Its runs.
@@ -65,13 +59,13 @@ def least_free(cell: Cell, layer: str, model: int) -> dict[int, float | None]:
         model: The model, counted from 0.
 
     Raises:
-        UserError: The strategy does not tell, no layer's name begins so, or there is no such model.
+        UserError: The strategy reports no capacity of such a layer, or there is no such model.
     """
     shares = {name: own for name, own in shares_of(cell).items() if name != WHOLE}
     found = [own for name, own in shares.items() if name.startswith(layer)]
     if not found:
         raise UserError(
-            f"{cell.variant.label} in {cell.scenario} tells of no layer {layer!r}; "
+            f"{cell.variant.label} in {cell.scenario} reports no layer {layer!r}; "
             f"{nearest(layer, shares)}"
         )
     models = min(len(own) for layers in found for own in layers.values())
@@ -85,11 +79,11 @@ def least_free(cell: Cell, layer: str, model: int) -> dict[int, float | None]:
 
 
 def capacity_frame(cells: Sequence[Cell], *, by_layer: bool = False) -> pd.DataFrame:
-    """Return what is free after each model.
+    """Return the free share after each model.
 
     Args:
-        cells: Those of ``told``.
-        by_layer: Whether of each layer, at the end alone, or else of all together.
+        cells: Those of ``with_capacity``.
+        by_layer: Whether each layer has rows, at the end only, or else all layers together.
 
     Columns:
         scenario, variant, layer, models (how many have been trained), seeds, free (mean over

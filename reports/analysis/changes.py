@@ -32,9 +32,9 @@ from typing import Literal
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.runs.matching import Name, StoredCell, matched_cells
-from palimpsest.reports.statistics.holm import holm
-from palimpsest.reports.statistics.interval import CONFIDENCE
-from palimpsest.reports.statistics.two_samples import ROUNDING, SampleComparison, compare_samples
+from palimpsest.reports.statistics.interval import CONFIDENCE, ROUNDING
+from palimpsest.reports.statistics.pairs import holm
+from palimpsest.reports.statistics.two_samples import SampleComparison, compare_samples
 
 _LEVEL = 1 - CONFIDENCE
 
@@ -60,9 +60,6 @@ class Change:
     """A metric of a cell that both stores have.
 
     Attributes:
-        scenario: The cell's scenario.
-        variant: The cell's strategy and strength.
-        metric: A name in ``benchmark/metrics``.
         comparison: Means and the interval of their difference, fractions; its p is corrected
             over all tests of the comparison (Holm), its interval is not.
         verdict: What to make of it.
@@ -80,11 +77,7 @@ class RunChange:
     """A run that finished in one store and failed in the other.
 
     Attributes:
-        scenario: Its scenario.
-        variant: Its strategy and strength.
-        seed: Its seed.
         verdict: ``REGRESSED`` where it fails in B, ``IMPROVED`` where it failed in A.
-        error: What the failed one said.
     """
 
     scenario: str
@@ -99,9 +92,6 @@ class OneSided:
     """What one store has and the other has not, so that there is nothing to compare it with.
 
     Attributes:
-        side: Which store has it.
-        scenario: The cell's scenario.
-        variant: The cell's strategy and strength.
         what: ``cell``; ``seeds`` of a cell that both have; or the name of a metric.
         seeds: The seeds that only this side has.
     """
@@ -115,14 +105,7 @@ class OneSided:
 
 @dataclass(frozen=True)
 class StoreComparison:
-    """What changed from store A to store B.
-
-    Attributes:
-        cells: How many cells both have.
-        changes: Every number that both have, cell by cell.
-        runs: Every run that finished in one store and failed in the other.
-        one_sided: What only one of them has.
-    """
+    """What changed from store A to store B."""
 
     cells: int
     changes: tuple[Change, ...]
@@ -184,21 +167,11 @@ def _judged(found: Sequence[tuple[str, str, str, SampleComparison]]) -> Iterator
         yield Change(scenario, variant, metric, comparison, _verdict(metric, comparison))
 
 
-def _the_same(raw: SampleComparison) -> bool:
-    """Whether nothing differs but by rounding."""
-    return raw.equal or (raw.p is None and abs(raw.b - raw.a) < ROUNDING)
-
-
 def _verdict(metric: str, raw: SampleComparison) -> Outcome:
-    """What to make of a number.
-
-    Args:
-        metric: A name in ``benchmark/metrics``.
-        raw: The comparison, its p-value corrected.
-    """
+    """What to make of a number."""
     if raw.equal:
         return Outcome.EQUAL
-    if _the_same(raw):
+    if raw.p is None and abs(raw.b - raw.a) < ROUNDING:
         return Outcome.SAME
     if raw.p is not None and raw.p < _LEVEL:
         better = (raw.b < raw.a) if METRICS[metric].better == "lower" else (raw.b > raw.a)
@@ -221,17 +194,14 @@ def _run_changes(name: Name, a: StoredCell, b: StoredCell) -> Iterator[RunChange
 def _one_sided(
     name: Name, a: StoredCell | None, b: StoredCell | None, metrics: Sequence[str]
 ) -> Iterator[OneSided]:
-    sides: tuple[tuple[Side, StoredCell | None, StoredCell | None], ...] = (
-        ("a", a, b),
-        ("b", b, a),
-    )
-    for side, own, other in sides:
+    sides: tuple[Side, Side] = ("a", "b")
+    for side, own, other in zip(sides, (a, b), (b, a), strict=True):
         if own is None:
             continue
         if other is None:
-            yield OneSided(side, *name, "cell", tuple(sorted(own.seeds)))
+            yield OneSided(side, *name, "cell", tuple(sorted(own.runs)))
             continue
-        if seeds := own.seeds - other.seeds:
+        if seeds := own.runs.keys() - other.runs.keys():
             yield OneSided(side, *name, "seeds", tuple(sorted(seeds)))
         for metric in metrics if other.done else ():
             values = own.values(metric)

@@ -1,8 +1,8 @@
 """The cost of protection: time per step relative to fine-tuning, and memory.
 
 Runs of several workers on a busy machine share its caches and memory, and are timed at different
-moments, so ratios are rough: a difference of 10 % may be chance. ``palimpsest speed`` gives exact
-comparisons: it measures methods in turn.
+moments, so ratios are rough: a difference of 10 % may be chance. ``palimpsest speed`` measures
+methods in turn and compares them exactly.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _COLUMNS = {
 def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row per scenario and variant, NaN where nothing was recorded.
 
-    Only new models (i >= 1) count: the first one is trained alike by all strategies, and mostly
-    taken over from another run.
+    Only new models (i >= 1) count: all strategies train the first one alike, and mostly reuse it
+    from another run.
 
     Columns:
         scenario, variant: The variant's label.
@@ -81,15 +81,16 @@ def seconds_per_step(cost: Mapping[str, Any]) -> float | None:
 
 def _row(cell: Cell, reference: Mapping[int, float | None]) -> dict[str, Any]:
     ratios = mean_estimate({"": [_log_ratio(record, reference) for record in cell.done]})
+    ratio, low, high = (None if end is None else math.exp(end) for end in ratios.ends)
     known = [record for record in cell.done if record.cost]
     return {
         "scenario": cell.scenario,
         "variant": cell.variant.label,
         "n": sum(seconds_per_step(record.cost) is not None for record in known),
         "seconds_per_step": _median(known, lambda record: seconds_per_step(record.cost)),
-        "ratio": _exp(ratios.value),
-        "ratio_low": _exp(ratios.low),
-        "ratio_high": _exp(ratios.high),
+        "ratio": ratio,
+        "ratio_low": low,
+        "ratio_high": high,
         "consolidation_seconds": _median(known, lambda record: consolidation_seconds(record.cost)),
         "state_bytes": _median(known, lambda record: record.cost.get("state_bytes")),
         "state_bits": _median(known, lambda record: state_bits(record.cost)),
@@ -127,7 +128,3 @@ def _of_new_models(cost: Mapping[str, Any], name: str) -> list[float]:
 def _median(records: Sequence[Record], value: Callable[[Record], float | None]) -> float | None:
     known = [found for found in map(value, records) if found is not None]
     return median(known) if known else None
-
-
-def _exp(value: float | None) -> float | None:
-    return None if value is None else math.exp(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeGuard
 
 from palimpsest.benchmark.errors import UserError, nearest
@@ -34,24 +34,17 @@ class DigitizedCurve:
     ) -> DigitizedCurve:
         """Check a reference as a page gives it.
 
-        Args:
-            place: Where it was given, for messages.
-            given: Its attributes.
-            variants: Those of the figure; any where ``None``.
-
         Raises:
             UserError: An attribute is missing or wrong.
         """
         if not isinstance(given, Mapping):
             raise UserError(f"{place}: not a mapping; give the reference of one scenario")
-        fields = ("model", "variant", "steps", "accuracy")
-        missing = sorted(set(fields) - given.keys())
-        unknown = sorted(map(str, given.keys() - set(fields)))
-        if missing or unknown:
-            problem = f"{missing[0]!r} is missing" if missing else f"unknown key {unknown[0]!r}"
-            raise UserError(f"{place}: {problem}; give {', '.join(fields)}")
-        model, variant = given["model"], given["variant"]
-        steps, accuracy = given["steps"], given["accuracy"]
+        names = [field.name for field in fields(cls)]
+        if wrong := sorted(set(names) - given.keys()):
+            raise UserError(f"{place}: {wrong[0]!r} is missing; give {', '.join(names)}")
+        if wrong := sorted(map(str, given.keys() - set(names))):
+            raise UserError(f"{place}: unknown key {wrong[0]!r}; give {', '.join(names)}")
+        model, variant, steps, accuracy = (given[name] for name in names)
         if type(model) is not int or model not in {0, 1}:
             raise UserError(f"{place}: model is {model!r}; write 0 for A or 1 for B")
         if variants is not None and variant not in variants:

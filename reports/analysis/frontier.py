@@ -50,17 +50,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Frontier:
-    """What one strategy reaches over its strengths.
+    """The points of one strategy, from weak to strong.
 
     Attributes:
-        strategy: Its name.
-        points: From weak to strong.
         budget: How many strengths were tried, those that diverged or broke down included.
         hypervolume: Share of the rectangle between the ends that it dominates (``hypervolume``),
             its interval within 0 .. 1. ``n`` counts the seeds that all its strengths and both
             ends have. It grows with the number of strengths, so it is not computed where the
             strategies of the scenario had different numbers of them (see ``frontiers``).
-        reason: Why there is no hypervolume, ``None`` where there is one.
     """
 
     strategy: str
@@ -75,9 +72,7 @@ class Frontiers:
     """The plane of one scenario.
 
     Attributes:
-        scenario: Its name.
         ends: The references that ran: fine-tuning, freezing, independent, joint.
-        frontiers: One per strategy.
         breakdowns: The variants that diverged or broke down. They have no point, since their
             remaining seeds are a biased sample; references have one all the same.
     """
@@ -125,7 +120,7 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
     for strategy, group in groupby(compared, key=lambda cell: cell.variant.strategy):
         members = list(group)
         reason = _unequal(tried[strategy], budgets, dial)
-        area, reason = (_NONE, reason) if reason else _area(members, finetune, freeze, dial)
+        area, reason = (Estimate(), reason) if reason else _area(members, finetune, freeze, dial)
         own = tuple(points[cell.variant] for cell in members)
         found.append(Frontier(strategy, own, tried[strategy], area, reason))
     ends = tuple(point for variant, point in points.items() if variant.is_reference)
@@ -200,12 +195,9 @@ def hypervolume_over_seeds(table: Array) -> Estimate:
         for each in means
     )
     if n == 1:
-        return Estimate(float(value), None, None, n)
+        return Estimate(float(value), n=n)
     error = float(resampled.std()) * sqrt(n / (n - 1))
     return student_estimate(float(value), error, n - 1, n, Bounds(0.0, 1.0))
-
-
-_NONE = Estimate(None, None, None, 0)
 
 
 def _points(done: Sequence[Cell]) -> list[Point]:
@@ -222,13 +214,7 @@ def _points(done: Sequence[Cell]) -> list[Point]:
 
 
 def _unequal(own: int, budgets: Set[int], strengths: str) -> str | None:
-    """Say why a strategy's hypervolume is not comparable, ``None`` where it is.
-
-    Args:
-        own: How many strengths it was given; 1 for none.
-        budgets: The different numbers of those with several strengths.
-        strengths: What they are called.
-    """
+    """Say why a strategy's hypervolume is not comparable, ``None`` where it is."""
     if len(budgets) > 1:
         least, most = min(budgets), max(budgets)
         return f"the strategies have {least} to {most} {strengths}, and more fill more"
@@ -241,15 +227,15 @@ def _area(
 ) -> tuple[Estimate, str | None]:
     """The hypervolume with its interval, or why there is none."""
     if finetune is None or freeze is None:
-        return _NONE, "needs the ends of the frontier: fine-tuning and freezing"
+        return Estimate(), "needs the ends of the frontier: fine-tuning and freezing"
     values = [_by_seed(cell) for cell in (*members, finetune, freeze)]
     seeds = sorted(set.intersection(*(set(found) for found in values)))
     if not seeds:
-        return _NONE, f"no seed that all {strengths}, fine-tuning and freezing have"
+        return Estimate(), f"no seed that all {strengths}, fine-tuning and freezing have"
     table = np.array([[found[seed] for found in values] for seed in seeds])  # (S, P + 2, 2)
     n, mean = len(seeds), table.mean(axis=0)
     if min(mean[-2, 0] - mean[-1, 0], mean[-1, 1] - mean[-2, 1]) < SMALLEST_SIDE:
-        return Estimate(None, None, None, n), (
+        return Estimate(n=n), (
             "fine-tuning does not learn at least one point more than freezing and keep one less"
         )
     return hypervolume_over_seeds(table), None

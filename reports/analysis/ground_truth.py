@@ -33,11 +33,9 @@ BEST = 5
 
 @dataclass(frozen=True)
 class Truth:
-    """What architectures are worth.
+    """The true errors of architectures: their mean over seeds, and those of each seed.
 
     Attributes:
-        errors: The mean over seeds.
-        by_seed: Of each seed.
         perplexity: Whether errors are perplexities, not shares of wrong predictions.
     """
 
@@ -127,9 +125,9 @@ def ranking_of(record: Record, truth: Truth) -> Errors:
 
 
 def expected(record: Record, truth: Truth) -> float:
-    """Return the mean true error of what a run draws: ``sum_a p(a) error(a) / sum_a p(a)``.
+    """Return the mean true error of the architectures that a run draws.
 
-    Without a controller, every architecture is as likely as any other.
+    ``sum_a p(a) error(a) / sum_a p(a)``; without a controller, all are equally likely.
     """
     ranking_of(record, truth)
     chances = {row["architecture"]: row.get("probability", 1.0) for row in ranking(record)}
@@ -158,7 +156,7 @@ _BOUNDS = {
 }
 _OF_SEARCH = {"end_error": end_error, "late_reward": late_reward}
 MEASURES = (*_CORRELATIONS, *_REGRETS, expected.__name__, *_OF_SEARCH)
-"""What can be measured of a search's end, by name: the functions above."""
+"""Measures of the end of a search, by name: the functions above."""
 
 
 def measured(records: Sequence[Record], measure: str, truth: Truth | None) -> tuple[Metric, Values]:

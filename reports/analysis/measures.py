@@ -1,4 +1,4 @@
-"""What is ranked and compared: a metric of one strategy over its scenarios and seeds.
+"""A metric of one strategy over its scenarios and seeds, to be ranked and compared.
 
 Most metrics are means over seeds. Forgetting reduction is a ratio of means, see
 ``statistics/ratio.py``, and so is the difference of two of them, since both divide by the same
@@ -89,7 +89,7 @@ class Shares:
     def middle(self) -> tuple[Estimate, Estimate]:
         """Return undefined estimates: a ratio of means has no interquartile mean and no median."""
         runs = sum(len(own) for own in self.pairs.values())
-        return (Estimate(None, None, None, runs),) * 2
+        return (Estimate(n=runs),) * 2
 
     def minus(self, other: Shares) -> PairedComparison:
         """Compare with another strategy over the seeds that both have.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from palimpsest.benchmark.metrics import AVERAGE
-from palimpsest.reports.analysis.choosing.choice import Choice
+from palimpsest.reports.analysis.choosing.choice import Choice, by_strategy
 from palimpsest.reports.analysis.measures import measure
 from palimpsest.reports.statistics.profile import Profile, performance_profile
 
@@ -21,12 +21,7 @@ _POINTS = 240  # thresholds: more cannot be seen
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """The strategies with enough runs in some scenarios.
-
-    Attributes:
-        scenarios: Over which scenarios.
-        by_strategy: Their profiles, by the strategies' names.
-    """
+    """The strategies with enough runs in some scenarios."""
 
     scenarios: tuple[str, ...]
     by_strategy: Mapping[str, Profile]
@@ -62,14 +57,14 @@ def profiles(choices: Sequence[Choice], scenarios: Sequence[str]) -> Profiles | 
     Returns:
         ``None`` where fewer than two strategies have ``ENOUGH_RUNS`` runs.
     """
-    found = {
-        name: values
-        for name, values in _values(choices, scenarios)
-        if sum(value is not None for own in values.values() for value in own.values())
-        >= ENOUGH_RUNS
-    }
-    scores = [x for values in found.values() for own in values.values() for x in own.values()]
-    known = [score for score in scores if score is not None]
+    found, known = {}, []
+    for name, own in by_strategy(choices, scenarios).items():
+        cells = {s: own[s].reported if s in own else None for s in scenarios}
+        values = measure(cells, AVERAGE).by_seed
+        scores = [x for by_seed in values.values() for x in by_seed.values() if x is not None]
+        if len(scores) >= ENOUGH_RUNS:
+            found[name] = values
+            known += scores
     if len(found) < 2:
         return None
     # From the last threshold that all runs are above to the first that none is.
@@ -77,15 +72,3 @@ def profiles(choices: Sequence[Choice], scenarios: Sequence[str]) -> Profiles | 
     made = {name: performance_profile(own, thresholds) for name, own in found.items()}
     complete = {name: own for name, own in made.items() if own is not None}
     return Profiles(tuple(scenarios), complete) if len(complete) > 1 else None
-
-
-def _values(
-    choices: Sequence[Choice], scenarios: Sequence[str]
-) -> Iterator[tuple[str, Mapping[str, Mapping[int, float | None]]]]:
-    own: dict[str, dict[str, Choice]] = {}
-    for choice in choices:
-        if choice.scenario in scenarios:
-            own.setdefault(choice.strategy, {})[choice.scenario] = choice
-    for name, by_scenario in own.items():
-        cells = {s: by_scenario[s].reported if s in by_scenario else None for s in scenarios}
-        yield name, measure(cells, AVERAGE).by_seed

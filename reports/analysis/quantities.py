@@ -38,13 +38,7 @@ _ANY = Bounds(*UNBOUNDED[:2], fraction=False)
 
 
 def elsewhere(name: str, title: str, **about: Any) -> Metric:
-    """Return a number that is not computed from one run, so that a page can write it.
-
-    Args:
-        name: What it is.
-        title: Its heading.
-        about: What else is known of it, see ``Metric``.
-    """
+    """Return a number that is not computed from one run, so that a page can write it."""
     return Metric(name, lambda *parts: None, title, title=title, **about)
 
 
@@ -70,26 +64,20 @@ def per_seed(asked: Metric, cell: Cell, plain: Cell | None) -> Values:
 
 
 def interval(asked: Metric, cell: Cell, plain: Cell | None) -> Estimate:
-    """Return a number's mean over seeds, or ratio of means, and its 95 % interval.
-
-    Args:
-        asked: What is asked for.
-        cell: The variant's runs.
-        plain: Fine-tuning's runs in the same scenario.
-    """
+    """Return a number's mean over seeds, or ratio of means, and its 95 % interval."""
     if asked.ratio is None:
         found = mean_estimate({"": per_seed(asked, cell, plain)}, asked.bounds)
         return settled(found) if asked.counted else found
     if asked.name in METRICS:
         return cell.interval(asked.name)
-    pairs = {}
-    if plain is not None and cell.variant.role != BASELINE:
-        lost, others = per_seed(LOST, cell, None), per_seed(LOST, plain, None)
-        for seed, own in lost.items():
-            other = others.get(seed)
-            if own is not None and other is not None:
-                pairs[seed] = own, other
-    return removed(pairs)
+    if plain is None or cell.variant.role == BASELINE:
+        return removed({})
+    lost, others = per_seed(LOST, cell, None), per_seed(LOST, plain, None)
+    return removed({
+        seed: (own, other)
+        for seed, own in lost.items()
+        if own is not None and (other := others.get(seed)) is not None
+    })  # fmt: skip
 
 
 def settled(found: Estimate) -> Estimate:
@@ -121,13 +109,8 @@ def _refit(probes: Mapping[str, Any]) -> float | None:
 def _of_cost(
     of: Callable[[Mapping[str, Any]], float | None], factor: float
 ) -> Callable[[Mapping[str, Any]], float | None]:
-    """What a run cost, in another unit."""
-
-    def found(cost: Mapping[str, Any]) -> float | None:
-        value = of(cost)
-        return None if value is None else factor * value
-
-    return found
+    """Return a function of a run's cost in another unit."""
+    return lambda cost: None if (value := of(cost)) is None else factor * value
 
 
 LOST = Metric(
@@ -174,7 +157,7 @@ QUANTITIES = {
         ),
     )
 }  # fmt: skip
-"""What a page can ask for beside every metric of ``benchmark/metrics``, by name:
+"""What a page can ask for in addition to every metric of ``benchmark/metrics``, by name:
 
 * ``first_before``, ``first_after``: the first model's accuracy just after its training,
   ``R[0][0]``, and at the end, ``R[T-1][0]``,
@@ -186,7 +169,7 @@ QUANTITIES = {
 * ``seconds_per_step``, ``consolidation_seconds``, ``state_bytes``, ``state_bits``: see
   ``analysis/cost.py``,
 * ``free``: the share of the shared parameters that could still change after the last model, of
-  strategies that tell it (``palimpsest.strategies.base.hooks.Capacity``).
+  strategies that report it (``palimpsest.strategies.base.hooks.Capacity``).
 """
 
 

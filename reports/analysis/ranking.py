@@ -9,20 +9,21 @@ import pandas as pd
 
 from palimpsest.benchmark.metrics import METRICS, added_metrics
 from palimpsest.benchmark.runs.record import BASELINE, Facts
-from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
+from palimpsest.reports.analysis.choosing.choice import (
+    Choice,
+    by_strategy,
+    why_missing,
+)
 from palimpsest.reports.analysis.measures import Measure, compare_measures, measure
 from palimpsest.reports.analysis.remarks.coincidence import twins
 from palimpsest.reports.runs.cells import Variant
-from palimpsest.reports.statistics.holm import holm
-from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.pairs import PairedComparison, Runs
+from palimpsest.reports.statistics.interval import DIGITS, Estimate
+from palimpsest.reports.statistics.pairs import PairedComparison, Runs, holm
 from palimpsest.reports.statistics.ranks import Ranks, rank
 from palimpsest.reports.wording.words import joined
 
 RANKED = ("stability", "plasticity", "average_accuracy", "forgetting_reduction")
-"""What strategies are ranked by, beside the metrics of plugins."""
-
-_DIGITS = 12  # decimals; means that differ by less are equal but for rounding
+"""The metrics that strategies are ranked by; those of plugins follow."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,6 @@ class Ranked:
     """One strategy in a standing.
 
     Attributes:
-        strategy: Its name.
-        facts: What others must know of it.
         variants: The strategy at its reported strengths, by scenario.
         mean: Mean over scenarios of the mean over seeds; of forgetting reduction the ratio of
             means (``reports/analysis/measures.py``).
@@ -51,9 +50,9 @@ class Ranked:
     mean: Estimate
     iqm: Estimate
     median: Estimate
-    rank: float | None
-    against_baseline: PairedComparison | None
-    against_best: PairedComparison | None
+    rank: float | None = None
+    against_baseline: PairedComparison | None = None
+    against_best: PairedComparison | None = None
 
     @property
     def competes(self) -> bool:
@@ -72,8 +71,6 @@ class Standing:
     """Strategies by one metric, in one scenario or over several.
 
     Attributes:
-        scenarios: Over which scenarios.
-        metric: Which metric.
         rows: Competing strategies from the best mean to the worst, then the upper bounds.
         baseline: Name of the row that is fine-tuning.
         best: Names of the competing rows with the best mean; several if their means are equal.
@@ -146,13 +143,9 @@ def ranking_frame(standings: Sequence[Standing]) -> pd.DataFrame:
 
 
 def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str) -> Standing:
-    by_name: dict[str, dict[str, Choice]] = {}
-    for choice in choices:
-        if choice.scenario in scenarios:
-            by_name.setdefault(choice.strategy, {})[choice.scenario] = choice
-    left_out = {
-        name: why for name, own in by_name.items() if (why := _missing(own, scenarios)) is not None
-    }
+    by_name = by_strategy(choices, scenarios)
+    missing = {name: why_missing(own, scenarios) for name, own in by_name.items()}
+    left_out = {name: why for name, why in missing.items() if why is not None}
     found = {
         name: measure({scenario: own[scenario].reported for scenario in scenarios}, metric)
         for name, own in by_name.items()
@@ -192,8 +185,7 @@ def _row(
 ) -> Ranked:
     variants = {s: cell.variant for s in scenarios if (cell := own[s].reported) is not None}
     facts = own[scenarios[0]].facts
-    mean, middle = found.estimate(), found.middle()
-    return Ranked(name, facts, variants, mean, *middle, None, None, None)
+    return Ranked(name, facts, variants, found.estimate(), *found.middle())
 
 
 def _to_baseline(found: Mapping[str, Measure], other: str | None) -> dict[str, PairedComparison]:
@@ -222,15 +214,8 @@ def _to_best(
     strategy is then found different from the best at 5 % in 2.9 to 4.4 % of 20,000
     simulations with normal values; with a family of these comparisons alone in 6.2 to 11.6 %.
 
-    The difference itself is biased in favour of the best: in these simulations by 0.57 to 0.73
-    standard deviations over seeds with 5 seeds, 0.40 to 0.52 with 10, and 0.28 to 0.36 with 20
-    (``python tests/reports/statistics/simulations.py best`` reproduces the numbers).
-
-    Args:
-        found: The competing strategies.
-        best: The names of the best.
-        groups: The names of the competing strategies, identical ones grouped.
-        pairs: The number of pairs of these groups.
+    The difference itself is biased in favour of the best: by 0.57 to 0.73 standard deviations over
+    seeds with 5 seeds, and 0.28 to 0.36 with 20 (``simulations.py best`` reproduces the numbers).
     """
     against = {
         name: max((compare_measures(own, found[other]) for other in best), key=_doubt)
@@ -251,22 +236,13 @@ def _doubt(comparison: PairedComparison) -> float:
     return -1.0 if comparison.p is None else comparison.p
 
 
-def _missing(own: Mapping[str, Choice], scenarios: Sequence[str]) -> str | None:
-    reasons = []
-    for scenario in scenarios:
-        reason = own[scenario].reason if scenario in own else "no runs"
-        if scenario not in own or own[scenario].cell is None:
-            reasons.append(reason if len(scenarios) == 1 else f"{scenario}: {reason}")
-    return "; ".join(reasons) or None
-
-
 def _has(choices: Sequence[Choice], scenario: str, metric: str) -> bool:
     own = [choice.reported for choice in choices if choice.scenario == scenario]
     return any(measure({"": cell}, metric).estimate().value is not None for cell in own)
 
 
 def _rounded(row: Ranked) -> float:
-    return round(row.mean.value or 0.0, _DIGITS)
+    return round(row.mean.value or 0.0, DIGITS)
 
 
 def _sort_key(row: Ranked, sign: int) -> tuple[bool, bool, float, str]:
@@ -291,7 +267,7 @@ def _improved(found: PairedComparison | None, sign: int) -> PairedComparison | N
 
 
 def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
-    strengths = [strengths_text(variant) for variant in row.variants.values()]
+    strengths = [variant.value for variant in row.variants.values()]
     yield "scenario", "; ".join(standing.scenarios)
     yield "metric", standing.metric
     yield "strategy", row.strategy
@@ -311,6 +287,6 @@ def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
         yield from _ends(f"improvement_{name}", found.improvement if found else None)
 
 
-def _ends(name: str, estimate: Estimate | None) -> Iterator[tuple[str, object]]:
-    for suffix, field in (("", "value"), ("_low", "low"), ("_high", "high")):
-        yield f"{name}{suffix}", getattr(estimate, field, None)
+def _ends(name: str, found: Estimate | None) -> Iterator[tuple[str, object]]:
+    names = (name, f"{name}_low", f"{name}_high")
+    return zip(names, found.ends if found else (None,) * 3, strict=True)

@@ -1,4 +1,4 @@
-"""What searches measure over their epochs, as tidy frames; see ``benchmark/search/measuring.py``.
+"""Measures of searches over their epochs, as tidy frames; see ``benchmark/search/measuring.py``.
 
 Error rates are fractions, and perplexities are perplexities per word.
 """
@@ -26,7 +26,7 @@ _SAME = ("family", "data", "supernet", "pixels", "words")
 """Settings that a truth shares with the searches that it is the truth of."""
 
 _POINTS = 60
-"""A curve of rewards has at most so many points, unless it is asked for others."""
+"""The most points of a curve of rewards, unless another number is asked for."""
 
 
 def is_search(record: Record) -> bool:
@@ -64,12 +64,7 @@ def in_perplexity(cells: Sequence[Cell]) -> bool:
 
 
 def measure_of(measure: str, cells: Sequence[Cell]) -> Metric:
-    """Return a measure of visits as the quantity that these searches have.
-
-    Args:
-        measure: The name of its metric for error rates, such as ``visit_forgetting``.
-        cells: Searches, see ``in_perplexity``.
-    """
+    """Return a measure of visits as the quantity that these searches have."""
     return quantity_named(f"{measure}_perplexity" if in_perplexity(cells) else measure)
 
 
@@ -79,7 +74,7 @@ def epochs_frame(cell: Cell, measures: Sequence[str], block: int = 1) -> pd.Data
     Args:
         cell: Searches.
         measures: Of ``palimpsest.benchmark.metrics.search.MEASURES``.
-        block: How many epochs make a number, their mean; the last block may be shorter.
+        block: How many epochs are averaged to a number; the last block may be shorter.
 
     Returns:
         Columns measure, seed, x (the mean number of the block's epochs, the first of which is 1)
@@ -116,7 +111,7 @@ def rewards_frame(cell: Cell, block: int) -> pd.DataFrame:
 
     Args:
         cell: Searches.
-        block: How many steps make a number, their mean; the last block may be shorter.
+        block: How many steps are averaged to a number; the last block may be shorter.
 
     Returns:
         Columns seed, x (the mean number of the block's steps, the first of which is 1) and value.
@@ -132,7 +127,7 @@ def rewards_frame(cell: Cell, block: int) -> pd.DataFrame:
 def truth_for(
     cells: Sequence[Cell], searches: Sequence[Cell]
 ) -> tuple[str, Truth, list[Cell]] | None:
-    """Find what the architectures of some searches are worth, among all runs at hand.
+    """Find the true errors of the architectures of some searches among all runs.
 
     Args:
         cells: All of a report.
@@ -178,7 +173,7 @@ def _settings(record: Record) -> Mapping[str, Any]:
 
 
 def _blocks(values: Mapping[int, float], block: int) -> Iterator[tuple[float, float]]:
-    """The mean place and the mean value of so many neighbours each."""
+    """Yield the mean place and the mean value of each block of neighbours."""
     if block < 1:
         raise UserError(f"block is {block}; expected 1 or more")
     pairs: list[Any] = list(values.items())

@@ -1,4 +1,4 @@
-"""What a page can ask of curves: their value at a step, their lowest point, their distance."""
+"""Values of curves at a step, their lowest point, and their distance from given ones."""
 
 from __future__ import annotations
 

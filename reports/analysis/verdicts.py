@@ -1,15 +1,15 @@
-"""Whether a strategy is better than a baseline, the same, worse, or cannot be told apart.
+"""Whether a strategy is better than a baseline, the same, worse, or undetermined.
 
-A verdict is read off the 95 % interval of the paired difference in average accuracy that is shown
-beside it: *better* or *worse* where all of it lies on one side of zero, *the same* where all of it
-lies within ``NEGLIGIBLE``, and *undetermined* otherwise, or where there are too few seeds for an
-interval. Strategies whose runs are bit-identical stand together. The upper bounds, joint training
-and independent models, are no competitors: they stand apart and are not judged.
+A verdict follows from the 95 % interval of the paired difference in average accuracy, which is
+shown with it: *better* or *worse* where all of it lies on one side of zero, *the same* where all
+of it lies within ``NEGLIGIBLE``, and *undetermined* otherwise, or where there are too few seeds for
+an interval. Strategies whose runs are bit-identical share a row. The upper bounds, joint training
+and independent models, do not compete: they come last and are not judged.
 
-Each verdict stands for itself. Of strategies that are as good as the baseline, 6 to 7 % are called
-better or worse, with 5, 10 or 20 seeds (``cross_fitting.py``, where strengths are chosen on the
-other half of the seeds); in a table of ten about every second has one. The ranking has the test
-that is corrected for it.
+Verdicts are not corrected for their number. Of strategies that are as good as the baseline, 6 to
+7 % are called better or worse, with 5, 10 or 20 seeds (``cross_fitting.py``, where strengths are
+chosen on the other half of the seeds); in a table of ten about every second has one. The ranking
+has the corrected test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from enum import StrEnum
 
 from palimpsest.benchmark.metrics import AVERAGE, NEGLIGIBLE
 from palimpsest.benchmark.runs.record import BASELINE, Facts
-from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
+from palimpsest.reports.analysis.choosing.choice import (
+    Choice,
+    by_strategy,
+    why_missing,
+)
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.measures import Means, measure
 from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
@@ -34,7 +38,7 @@ SIDES = ("stability", "learning_accuracy")
 
 
 class Verdict(StrEnum):
-    """What a strategy is, beside a baseline."""
+    """How a strategy compares with a baseline."""
 
     BETTER = "better"
     SAME = "same"
@@ -45,13 +49,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """A strategy beside a baseline.
+    """A strategy compared with a baseline.
 
     Attributes:
         verdict: What it is; ``None`` of the baseline itself.
-        difference: Average accuracy, ours minus the baseline's, paired by seed; a fraction.
-        stability: The same of the final accuracy of the earlier models.
-        learning_accuracy: The same of the accuracy of the new models after their training.
     """
 
     verdict: Verdict | None
@@ -65,10 +66,7 @@ class Contender:
     """Strategies that are one computation, in one scenario or in several.
 
     Attributes:
-        strategies: Their names; mostly one.
-        facts: What others must know of each.
         at: The strengths at which it is reported, in words; empty where it has none.
-        average: Its average accuracy.
         marks: What weakens its numbers, in few words each.
         reason: Why there is nothing to judge; ``None`` where there is.
     """
@@ -93,13 +91,12 @@ class Contender:
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """All contenders beside each other.
+    """All contenders, and each compared with every other.
 
     Attributes:
-        scenarios: In which scenarios.
         contenders: From the best average accuracy to the worst, those without one last; after
             them the upper bounds, likewise.
-        judgements: By the places of a contender and of its baseline; only of those with runs.
+        judgements: By the places of a contender and of its baseline, of those with runs.
         baseline: The place of fine-tuning, or else of the first with runs; ``None`` without any.
     """
 
@@ -157,11 +154,8 @@ _Marks = Mapping[tuple[str, str], tuple[str, ...]]
 
 
 def _verdicts(scenarios: tuple[str, ...], choices: Sequence[Choice], marks: _Marks) -> Verdicts:
-    own: dict[str, dict[str, Choice]] = {}
-    for choice in choices:
-        if choice.scenario in scenarios:
-            own.setdefault(choice.strategy, {})[choice.scenario] = choice
-    reasons = {name: _missing(found, scenarios) for name, found in own.items()}
+    own = by_strategy(choices, scenarios)
+    reasons = {name: why_missing(found, scenarios) for name, found in own.items()}
     runs = {
         name: {scenario: own[name][scenario].reported for scenario in scenarios}
         for name, reason in reasons.items()
@@ -219,13 +213,13 @@ def _contender(
     average = measure(reported, AVERAGE).estimate()
     at = ""
     if len(scenarios) == 1 and (cell := reported[scenarios[0]]) is not None:
-        at = strengths_text(cell.variant)
+        at = cell.variant.value
     marked: dict[str, list[str]] = {}
     for scenario, name in ((s, n) for n in names for s in scenarios):
         for mark in marks.get((scenario, name), ()):
             marked.setdefault(mark, []).append(scenario)
     written = [
-        mark if len(scenarios) == 1 else f"{mark} in {_counted(dict.fromkeys(where))}"
+        mark if len(scenarios) == 1 else f"{mark} in {_counted({*where})}"
         for mark, where in marked.items()
     ]
     return Contender(names, facts, at, average, tuple(written), reason)
@@ -253,13 +247,3 @@ def _marks(choice: Choice, members: Sequence[Cell], losses: Sequence[Breakdown])
         if loss.variant.strategy == choice.strategy and loss.broken:
             setting = f" at {loss.variant.setting}" if loss.variant.setting else ""
             yield f"{len(loss.broken)} of {several(loss.seeds, 'run')} collapsed{setting}"
-
-
-def _missing(own: Mapping[str, Choice], scenarios: Sequence[str]) -> str | None:
-    reasons = []
-    for scenario in scenarios:
-        choice = own.get(scenario)
-        if choice is None or choice.reported is None:
-            why = "no runs" if choice is None else choice.reason
-            reasons.append(why if len(scenarios) == 1 else f"{scenario}: {why}")
-    return "; ".join(reasons) or None

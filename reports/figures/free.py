@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from palimpsest.reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
+from palimpsest.reports.analysis.capacity import (
+    WHOLE,
+    capacity_frame,
+    free_after,
+    shares_of,
+    with_capacity,
+)
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import canvas, line_keys
 from palimpsest.reports.figures.drawing.intervals import draw_intervals
@@ -31,7 +37,7 @@ def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> Plo
 
     ``None`` where nothing tells what is free, or of two models.
     """
-    found = told(cells)
+    found = with_capacity(cells)
     frame = capacity_frame(found)
     models = int(frame["models"].max()) if len(frame) else 0
     if models < _FEWEST:

@@ -1,4 +1,4 @@
-"""Tidy frames as CSV, Parquet and JSON: numbers in full, texts that no program executes."""
+"""Tidy frames as CSV, Parquet and JSON: numbers in full, texts that no spreadsheet executes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _TEXTS = {
 def harmless(text: str) -> str:
     """Put an apostrophe before text that a spreadsheet would read as a formula.
 
-    That is text which begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break; numbers stay
-    as they are. Names and messages of a store may come from anyone. Carriage returns become line
-    feeds: the csv module does not quote them, and what follows would begin a row.
+    Such text begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break; numbers stay as they
+    are. Names and messages of a store may come from anyone. Carriage returns become line feeds,
+    because the csv module does not quote them, and the rest would begin a new row.
     """
     text = re.sub(r"\r\n?", "\n", text)
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

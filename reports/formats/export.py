@@ -26,20 +26,11 @@ from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.tables.runs import runs_table
 from palimpsest.reports.tables.table import Table
 
-
-def _csv(table: Table) -> bytes:
-    return csv_of(table.data).encode()
-
-
-def _parquet(table: Table) -> bytes:
-    return parquet_of(table.data)
-
-
-def _latex(table: Table) -> bytes:
-    return latex(table).encode()
-
-
-TABLES: dict[str, Callable[[Table], bytes]] = {"csv": _csv, "parquet": _parquet, "latex": _latex}
+TABLES: dict[str, Callable[[Table], bytes]] = {
+    "csv": lambda table: csv_of(table.data).encode(),
+    "parquet": lambda table: parquet_of(table.data),
+    "latex": lambda table: latex(table).encode(),
+}
 """What a table can be written as."""
 
 FIGURES: dict[str, Callable[[Plot], bytes]] = {"svg": svg_file, "pdf": pdf, "png": png}
@@ -62,7 +53,7 @@ _STARTS = {
     "pdf": re.compile(rb"%PDF-"),
     "png": re.compile(rb"\x89PNG\r\n"),
 }
-"""How a file begins, by suffix. The index beside it says whether it is ours."""
+"""How a file begins, by suffix. The index in the same folder says whether it is ours."""
 
 
 def _earlier(folder: Path) -> list[list[str]]:
@@ -105,7 +96,7 @@ def check_formats(option: str, values: Sequence[str], valid: Collection[str]) ->
 
 @dataclass(frozen=True)
 class Exports:
-    """The tables and figures of a report as files in a folder, and ``index.csv`` beside them.
+    """The tables and figures of a report as files in a folder with an ``index.csv``.
 
     Only files that the index of an earlier report names are replaced; others are left alone.
 
@@ -120,23 +111,16 @@ class Exports:
     figures: Sequence[str]
 
     def outputs(self, parts: Iterable[Plot | Table], cells: Sequence[Cell] = ()) -> list[Output]:
-        """Return the files of tables and figures, in their order.
+        """Return the files of tables and figures, in their order, and of all ``cells`` as a table.
 
         Warns of ``MissingGlyphs`` once, with all characters that no installed font has.
-
-        Args:
-            parts: The tables and figures.
-            cells: All runs, for a table of them, which comes first; none where there is to be none.
         """
-        with warned_once():
-            return self._outputs(parts, cells)
-
-    def _outputs(self, parts: Iterable[Plot | Table], cells: Sequence[Cell]) -> list[Output]:
         index: dict[tuple[str, ...], list[str]] = {}
         outputs = []
         every = [runs_table(cells)] if cells and _OF_DATA & set(self.tables) else []
-        for part in (*every, *parts):
-            files = _files(part, self.tables, self.figures)
+        with warned_once():
+            written = [(part, _files(part, self.tables, self.figures)) for part in (*every, *parts)]
+        for part, files in written:
             for name, content in files.items():
                 kind = FileKind("report", _STARTS[name.rpartition(".")[2]], _listed)
                 outputs.append(Output(self.folder / name, content, kind))

@@ -26,11 +26,7 @@ _PLACEHOLDERS = re.compile("Last ?Resort|Tofu", re.IGNORECASE)  # fonts of boxes
 
 
 class MissingGlyphs(Remark):
-    """Characters that no installed font has, and that are boxes in PNG and PDF files.
-
-    Attributes:
-        characters: Sorted.
-    """
+    """Characters that no installed font has, and that are boxes in PNG and PDF files."""
 
     def __init__(self, characters: str) -> None:
         self.characters = characters
@@ -99,13 +95,7 @@ def _drawn(
 
 @cache
 def _fonts(characters: frozenset[str], truetype: bool) -> tuple[str, ...]:
-    """Return installed fonts that have characters, as few as are found one after another.
-
-    Args:
-        characters: To be drawn.
-        truetype: Whether a font must have TrueType outlines, the only ones that are embedded as
-            TrueType.
-    """
+    """Return installed fonts that have characters, as few as are found one after another."""
     _find_new_fonts()
     left = {ord(character) for character in characters}
     known: dict[str, frozenset[int]] = {}

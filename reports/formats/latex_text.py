@@ -119,12 +119,7 @@ def pieces(text: str) -> list[str]:
 
 
 def breakable(text: str, longest: float) -> str:
-    r"""Return text escaped, with ``\allowbreak`` in words that are too wide for a line.
-
-    Args:
-        text: Words between spaces.
-        longest: Points.
-    """
+    r"""Return text escaped, with ``\allowbreak`` in words that are too wide for a line."""
     return " ".join(
         r"\allowbreak{}".join(map(escape, pieces(word))) if width(word) > longest else escape(word)
         for word in text.split(" ")

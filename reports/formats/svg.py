@@ -36,7 +36,7 @@ def svg_element(plot: Plot) -> str:
 
 
 def touchable_svg(plot: Plot) -> tuple[str, list[Mark]]:
-    """Draw a plot as a compact ``<svg>`` element for the report, with what its marks tell.
+    """Draw a plot as a compact ``<svg>`` element for the report, with the notes of its marks.
 
     Returns:
         The element and the marks; what shows one of them has its place in them as ``data-mark``.
@@ -53,13 +53,7 @@ def touchable_svg(plot: Plot) -> tuple[str, list[Mark]]:
 
 
 def _touchable(part: str, marks: Sequence[Mark], places: dict[Mark, int]) -> str:
-    """Mark a group, or each of its points or parts; ``part`` begins inside of it.
-
-    Args:
-        part: The picture from there on.
-        marks: Of the group.
-        places: The places of all marks of the figure; new ones are added.
-    """
+    """Mark a group, or each of its points or parts; ``part`` begins inside of it."""
     if len(marks) == 1:
         return f'<g data-mark="{places.setdefault(marks[0], len(places))}">{part}'
     end = _end(part)
@@ -111,10 +105,6 @@ def _lean(svg: str, name: str) -> str:
     """Return the same picture in fewer letters still: a sixth of a report’s figures was these.
 
     Long identifiers become short, turns by nothing go, and places are rounded to hundredths.
-
-    Args:
-        svg: As ``to_svg`` wrote it.
-        name: Of the figure.
     """
     short, known = f"s{sha256(name.encode()).hexdigest()[:8]}", dict[str, str]()
 

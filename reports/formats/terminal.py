@@ -31,10 +31,7 @@ class SummaryRow:
     """One variant in one scenario.
 
     Attributes:
-        scenario: The scenario's name.
-        variant: The strategy and its strength: ``wpl, strength 1e4``.
         seeds: Number of finished runs that count, one per seed.
-        failed: Number of runs that failed.
         metrics: Mean and interval by name, fractions but for perplexities: of ``SUMMARY_METRICS``
             and ``SEARCH_METRICS`` those that the scenario's runs have.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from palimpsest.benchmark.runs.record import Dial
-from palimpsest.reports.analysis.choosing.choice import Mixed, strengths_text
+from palimpsest.reports.analysis.choosing.choice import Mixed
 from palimpsest.reports.analysis.choosing.variants import CHOSEN, label
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.wording.numbers import strength_text
@@ -52,8 +52,7 @@ def _strength(cell: Cell, dial: Dial) -> str:
     variant = cell.variant
     name = "" if dial_of([variant]).name == dial.name else f"{variant.dial.name} "
     if not isinstance(variant, Mixed):
-        text = strengths_text(variant)
-        return f"{name}{text}" if text else ""
+        return f"{name}{variant.value}" if variant.value else ""
     (first, count), *rest = variant.parts
     others = [f"{strength_text(strength)} ({n})" for strength, n in rest]
     return name + joined([f"{strength_text(first)} ({several(count, 'seed')})", *others])

@@ -12,7 +12,7 @@ from palimpsest.benchmark.runs.record import BASELINE, LIMIT
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis import shape
 from palimpsest.reports.analysis.capacity import least_free
-from palimpsest.reports.analysis.choosing.choice import Mixed, strengths_text
+from palimpsest.reports.analysis.choosing.choice import Mixed
 from palimpsest.reports.analysis.choosing.coarseness import coarse_text
 from palimpsest.reports.analysis.choosing.equal_stability import at_equal_stability
 from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, spellings
@@ -150,7 +150,7 @@ class Study:
         For ``wpl@chosen`` the strengths of both halves of the seeds:
         ``1000 (3 of 5 seeds), 1e4 (2)`` if they differ.
         """
-        return strengths_text(self._catalog.cell(scenario, variant).variant) or "none"
+        return self._catalog.cell(scenario, variant).variant.value or "none"
 
     def at_end(self, scenario: str, strategy: str) -> bool:
         """Return whether a chosen strength is the lowest or the highest of several that were tried.

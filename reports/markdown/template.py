@@ -47,7 +47,7 @@ from palimpsest.reports.markdown.intervals import Intervals
 from palimpsest.reports.markdown.sandbox import Sandbox
 from palimpsest.reports.markdown.searches import SearchStudy
 from palimpsest.reports.runs.cells import group
-from palimpsest.reports.statistics.holm import holm
+from palimpsest.reports.statistics.pairs import holm
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
 

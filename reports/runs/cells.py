@@ -3,8 +3,7 @@
 A variant is a strategy at one strength, or at one value of another dial. Names come from the
 suites. If one name stands for different settings (two suites in one store, or an edited suite),
 the settings that differ are added to it, so that different experiments are never averaged. Of runs
-that only the code tells apart (a plugin was edited, an earlier version of Palimpsest), the newest
-count.
+that differ only in the code that made them (a plugin was edited), the newest count.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ class Variant:
 
     Attributes:
         strategy: Its name in the suite, with settings added where it is ambiguous.
-        facts: What others must know of it.
         strength: The value of its dial, ``None`` where it has none.
         place: Where it stands among the strategies of its suite; 0 where that is not known.
     """
@@ -78,12 +76,12 @@ class Variant:
     @property
     def label(self) -> str:
         """``wpl, strength 1e4``, ``adapter, rank 4`` or ``finetune``."""
-        return self.strategy if self.strength is None else f"{self.strategy}, {self.setting}"
+        return f"{self.strategy}, {self.setting}" if self.setting else self.strategy
 
     @property
     def setting(self) -> str:
         """``strength 1e4`` or ``rank 4``; empty where it has no dial."""
-        return "" if self.strength is None else f"{self.dial.name} {self.value}"
+        return f"{self.dial.name} {self.value}" if self.value else ""
 
     @property
     def value(self) -> str:
@@ -117,9 +115,7 @@ class Cell:
 
     Attributes:
         scenario: The scenario's name, with settings added where it is ambiguous.
-        variant: The strategy and its strength.
         done: Finished runs, one per seed, in the order of their seeds.
-        failed: Runs that failed.
         repeated: Runs that are left out: finished ones of which newer ones have the same seed, and
             any that were made by earlier code than others of the strategy.
         place: Where the scenario stands in its suite; 0 where that is not known.
@@ -182,33 +178,29 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
     """
     scenarios = _places((n for s in suites for n in s.scenarios), (r.scenario for r in records))
     strategies = _places((n for s in suites for n in s.strategies), (r.strategy for r in records))
-    scenario_of = _complete(map(_scenario_of, records))
-    strategy_of = _complete(map(_strategy_of, records))
-    scenario_codes: dict[str, tuple[str | None, ...]] = {}
-    plugins: dict[tuple[str, str], str | None] = {}
-    facts: dict[str, Facts] = {}
-    rows = sorted(
-        zip(records, scenario_of, strategy_of, strict=True), key=lambda row: row[0].started
+    names = zip(
+        _complete(map(_scenario_of, records)), _complete(map(_strategy_of, records)), strict=True
     )
-    for record, scenario, _ in rows:
-        scenario_codes[scenario] = record.spec.code.scenario
-    for record, scenario, strategy in rows:
-        code = record.spec.code
-        if code.scenario == scenario_codes[scenario]:
-            plugins[scenario, strategy] = code.strategy[0]  # of all its strengths, the last one's
-        facts[strategy] = record.facts
+    rows = sorted(
+        ((record, *name) for record, name in zip(records, names, strict=True)),
+        key=lambda row: row[0].started,
+    )
+    scenario_codes = {scenario: record.spec.code.scenario for record, scenario, _ in rows}
+    facts = {strategy: record.facts for record, _, strategy in rows}
+    plugins = {  # of all strengths of a strategy, the last one's
+        (scenario, strategy): record.spec.code.strategy[0]
+        for record, scenario, strategy in rows
+        if record.spec.code.scenario == scenario_codes[scenario]
+    }
     members: dict[tuple[str, Variant], list[Record]] = {}
-    for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
+    for record, scenario, strategy in rows:
         place = strategies.get(record.strategy, 0)
         variant = Variant(strategy, facts[strategy], record.strength, place)
         members.setdefault((scenario, variant), []).append(record)
-    cells = [
-        _cell(
-            scenario, variant, runs, scenarios.get(runs[0].scenario, 0),
-            scenario_codes[scenario], plugins.get((scenario, variant.strategy)),
-        )
-        for (scenario, variant), runs in members.items()
-    ]  # fmt: skip
+    cells = []
+    for (scenario, variant), runs in members.items():
+        code = scenario_codes[scenario], plugins.get((scenario, variant.strategy))
+        cells.append(_cell(scenario, variant, runs, scenarios.get(runs[0].scenario, 0), code))
     return sorted(cells, key=lambda cell: cell.order)
 
 
@@ -233,24 +225,18 @@ def _cell(
     variant: Variant,
     runs: Sequence[Record],
     place: int,
-    scenario_code: tuple[str | None, ...],
-    plugin: str | None,
+    code: tuple[tuple[str | None, ...], str | None],
 ) -> Cell:
-    in_turn = sorted(runs, key=lambda r: r.started)
-    codes = [record.spec.code for record in in_turn]
-    latest = [c for c in codes if (c.scenario, c.strategy[0]) == (scenario_code, plugin)][-1:]
-    own = [record for record in in_turn if record.spec.code in latest]
+    """Make a cell of runs in the order of their start, and the latest code of its kind."""
+    codes = [record.spec.code for record in runs]
+    latest = [own for own in codes if (own.scenario, own.strategy[0]) == code][-1:]
+    own = [record for record in runs if record.spec.code in latest]
     newest = {record.seed: record for record in own if record.status == "done"}
     failed = tuple(record for record in own if record.status == "failed")
     counted = {id(record) for record in (*newest.values(), *failed)}
-    return Cell(
-        scenario,
-        variant,
-        tuple(newest[seed] for seed in sorted(newest)),
-        failed,
-        tuple(record for record in in_turn if id(record) not in counted),
-        place,
-    )
+    left_out = tuple(record for record in runs if id(record) not in counted)
+    done = tuple(newest[seed] for seed in sorted(newest))
+    return Cell(scenario, variant, done, failed, left_out, place)
 
 
 _CODE = ("plugin", "network_plugin", "content")
@@ -266,21 +252,21 @@ def _strategy_settings(strategy: StrategySpec) -> dict[str, Any]:
     return {n: v for n, v in strategy.without_dial.data.items() if n not in _CODE}
 
 
-_Told = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+_Named = tuple[str, Mapping[str, Any], Mapping[str, Any]]
 """A name, all settings, and those that differ from their defaults."""
 
 
-def _scenario_of(record: Record) -> _Told:
+def _scenario_of(record: Record) -> _Named:
     spec, own = record.spec, record.spec.scenario
     return record.scenario, _scenario_settings(spec, own), _scenario_settings(spec, own.changed)
 
 
-def _strategy_of(record: Record) -> _Told:
+def _strategy_of(record: Record) -> _Named:
     own = record.spec.strategy
     return record.strategy, _strategy_settings(own), _strategy_settings(own.changed)
 
 
-def _complete(found: Iterable[_Told]) -> list[str]:
+def _complete(found: Iterable[_Named]) -> list[str]:
     """Complete each name with the settings that tell it apart from others of the same name."""
     flat = [(name, dict(_flatten(own)), dict(_flatten(changed))) for name, own, changed in found]
     seen: dict[str, list[dict[str, str]]] = {}

@@ -14,7 +14,7 @@ _PAUSE = 2.0  # seconds without a run that count at most: rounding, the start of
 
 
 def elapsed(records: Sequence[Record]) -> float:
-    """Return the seconds during which at least one run was under way.
+    """Return the seconds during which at least one run was active.
 
     The length of the union of the intervals from ``started`` to ``started + seconds``. Time in
     which nothing ran does not count, so a suite may be interrupted and resumed.
@@ -30,7 +30,7 @@ def elapsed(records: Sequence[Record]) -> float:
 
 
 def most_at_once(records: Sequence[Record]) -> int:
-    """Return the largest number of runs that were under way at the same time.
+    """Return the largest number of runs that were active at the same time.
 
     Runs that follow each other within the resolution of ``started`` do not count as overlapping.
     """

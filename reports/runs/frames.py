@@ -13,8 +13,6 @@ from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.runs.cells import Cell
 
-_Numbers = NDArray[Any]
-
 _MODELS = ("trained", "model")
 """Columns with the place of a model."""
 
@@ -52,27 +50,17 @@ def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     one that was measured), step (of that training, 0 before its first), position (steps
     since the second model began: negative while the first trained) and accuracy.
     """
-    scenarios, variants = (sorted(set(names)) for names in zip(*map(_names, cells), strict=True))
-    parts = [
-        (scenarios.index(cell.scenario), variants.index(cell.variant.label), record.seed, *lines)
+    lines = [
+        (cell.scenario, cell.variant.label, record.seed, *line)
         for cell in cells
         for record in cell.done
-        for lines in _lines(record)
+        for line in _lines(record)
     ]
-    lengths = [len(part[-1]) for part in parts]
-    columns: dict[str, Any] = {
-        name: np.concatenate(values)
-        if isinstance(values[0], np.ndarray)
-        else np.repeat(values, lengths)
-        for name, values in zip(CURVE_COLUMNS, zip(*parts, strict=True), strict=False)
-    }
+    frame = pd.DataFrame(lines, columns=list(CURVE_COLUMNS))
+    frame = frame.explode(["step", "position", "accuracy"], ignore_index=True)
     # There may be hundreds of thousands of rows; categories sort and compare faster than text.
-    for name, known in (("scenario", scenarios), ("variant", variants)):
-        codes = columns.get(name, np.array([], dtype=int))
-        seen = np.unique(codes)
-        categories = [known[code] for code in seen]
-        columns[name] = pd.Categorical.from_codes(np.searchsorted(seen, codes), categories)
-    return pd.DataFrame(columns, columns=list(CURVE_COLUMNS))
+    whole = dict.fromkeys(("seed", "trained", "model", "step", "position"), int)
+    return frame.astype({**whole, "scenario": "category", "variant": "category", "accuracy": float})
 
 
 def beginnings(record: Record) -> dict[int, int]:
@@ -100,10 +88,6 @@ def numbered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{name: frame[name] + 1 for name in _MODELS if name in frame})
 
 
-def _names(cell: Cell) -> tuple[str, str]:
-    return cell.scenario, cell.variant.label
-
-
 def mean_matrix(cell: Cell) -> NDArray[np.float64]:
     """Return the mean accuracy matrix over seeds, (T, T), NaN where a seed has no value."""
     matrices: list[Any] = [record.accuracy_matrix for record in cell.done]
@@ -124,11 +108,10 @@ def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["scenario", "variant", "trained", "model", "accuracy"])
 
 
-def _lines(record: Record) -> Iterator[tuple[int, int, _Numbers, _Numbers, _Numbers]]:
+def _lines(record: Record) -> Iterator[tuple[int, int, list[int], list[int], list[float | None]]]:
     """For each line the trained model, the measured model, steps, positions and accuracies."""
     began = beginnings(record)
-    for curve in record.curves:
-        trained = curve["model"]
-        steps = np.array(curve["steps"], dtype=int)
-        for model, accuracies in enumerate(curve["accuracy"]):
-            yield trained, model, steps, began[trained] + steps, np.array(accuracies, dtype=float)
+    for curve in (curve for curve in record.curves if curve["steps"]):
+        trained, steps = curve["model"], list(curve["steps"])
+        for model, accuracy in enumerate(curve["accuracy"]):
+            yield trained, model, steps, [began[trained] + step for step in steps], accuracy

@@ -26,11 +26,6 @@ class StoredCell:
     runs: dict[int, Record] = field(default_factory=dict)
 
     @property
-    def seeds(self) -> set[int]:
-        """All its seeds."""
-        return set(self.runs)
-
-    @property
     def done(self) -> dict[int, Record]:
         """The finished runs."""
         return {seed: record for seed, record in self.runs.items() if record.status == "done"}
@@ -39,11 +34,6 @@ class StoredCell:
     def failed(self) -> dict[int, Record]:
         """The runs that failed."""
         return {seed: record for seed, record in self.runs.items() if record.status == "failed"}
-
-    @property
-    def names(self) -> tuple[str, str, float | None]:
-        """Scenario, strategy and strength."""
-        return self.first.scenario, self.first.strategy, self.first.strength
 
     def values(self, metric: str) -> dict[int, float]:
         """Return a metric of the finished runs where it is defined."""
@@ -77,37 +67,28 @@ def matched_cells(
 def _stored(records: Sequence[Record]) -> dict[str, StoredCell]:
     """Collect the runs of each cell by its settings; the newest of a seed counts.
 
-    Of runs that plugins or data of the user's own tell apart, as an edit does, only the newest.
+    Where a plugin or the user's own data were edited in between, only the newest runs count.
     """
-    keyed = [
-        (record, settings, json.dumps(settings, sort_keys=True))
-        for record in sorted(records, key=lambda r: r.started)
-        for settings in [_settings(record)]
-    ]
-    latest = {key: _own_code(record) for record, _, key in keyed}
-    found: dict[str, StoredCell] = {}
-    for record, settings, key in keyed:
-        if _own_code(record) == latest[key]:
-            cell = found.setdefault(key, StoredCell(record, settings))
-            cell.runs[record.seed] = record
-    return found
-
-
-def _own_code(record: Record) -> tuple[object, ...]:
-    code = record.spec.code
-    return code.scenario, code.strategy[0]
+    cells: dict[tuple[str, object], StoredCell] = {}
+    latest: dict[str, StoredCell] = {}
+    for record in sorted(records, key=lambda r: r.started):
+        settings, code = _settings(record), record.spec.code
+        key = json.dumps(settings, sort_keys=True)
+        own = key, (code.scenario, code.strategy[0])
+        latest[key] = cells.setdefault(own, StoredCell(record, settings))
+        latest[key].runs[record.seed] = record
+    return latest
 
 
 def _settings(record: Record) -> dict[str, Any]:
     """What decides a cell's results except the code, as a flat mapping."""
     spec = record.spec
-    own = {name: value for name, value in settings_of(spec).items() if name not in CODE}
-    names = {"strength": spec.strength, "scenario.name": spec.scenario.name}
     return {
-        **names,
+        "strength": spec.strength,
+        "scenario.name": spec.scenario.name,
         "strategy.name": spec.strategy.name,
         "strategy.kind": spec.strategy.kind,
-        **own,
+        **{name: value for name, value in settings_of(spec).items() if name not in CODE},
     }
 
 
@@ -116,9 +97,9 @@ def _matched(
 ) -> list[CellPair]:
     """Pair cells with equal settings; cells without a partner are kept, too.
 
-    Then those whose settings are equal but for what is ignored, if each side has one of them. A
-    newer version may have a setting that an older one lacks: if each side has one unpaired cell
-    of a name, these two are a pair, too, where they agree on all settings that both have.
+    Then those whose settings are equal except for ignored ones, if each side has one of them. An
+    edited plugin may have a new setting: if each side has one unpaired cell of a name, these two
+    are a pair where they agree on all settings that both have.
     """
     pairs: list[CellPair] = [(a[key], b[key]) for key in a if key in b]
     left: list[CellPair] = [
@@ -127,7 +108,7 @@ def _matched(
         for key, cell in own.items()
         if key not in others
     ]
-    for alike in (lambda cell: json.dumps(_kept(cell, ignore), sort_keys=True), lambda c: c.names):
+    for alike in (lambda cell: json.dumps(_kept(cell, ignore), sort_keys=True), _names):
         left, found = _paired(left, alike, ignore)
         pairs += found
     return [*pairs, *left]
@@ -150,6 +131,10 @@ def _paired(
         else:
             over += [*((cell, None) for cell in one), *((None, cell) for cell in other)]
     return over, pairs
+
+
+def _names(cell: StoredCell) -> tuple[str, str, float | None]:
+    return cell.first.scenario, cell.first.strategy, cell.first.strength
 
 
 def _kept(cell: StoredCell, ignore: Callable[[str], bool]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ strategy in its scenario carry the name of their store, so that they are shown s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,9 +47,6 @@ class Merged:
 def read_stores(paths: Sequence[Path]) -> dict[str, list[Record]]:
     """Return the runs of each store by a short name that is unique among them.
 
-    Args:
-        paths: Results databases or archives.
-
     Raises:
         UserError: A file is missing, is not a store, or is named twice.
     """
@@ -63,9 +60,6 @@ def read_notes(paths: Sequence[Path]) -> dict[str, list[SuiteNote]]:
 
 def store_names(paths: Sequence[Path]) -> list[str]:
     """Return each path's file name, with enough folders to make it unique: ``new/runs.db``.
-
-    Args:
-        paths: Different files.
 
     Raises:
         UserError: A file is named twice.
@@ -136,22 +130,24 @@ def _suites(
     for name in names:
         for note in notes.get(name, ()):
             known.setdefault(note.name, note)
-    return [replace(note, strategies=_renamed(note, disputed, names)) for note in known.values()]
-
-
-def _renamed(note: SuiteNote, disputed: Set[str], names: Sequence[str]) -> tuple[str, ...]:
-    found = []
-    for strategy in note.strategies:
-        found += [strategy]
-        found += [f"{strategy} [{name}]" for name in names if strategy in disputed]
-    return tuple(found)
+    renamed = {
+        name: [name, *(f"{name} [{store}]" for store in names if name in disputed)]
+        for note in known.values()
+        for name in note.strategies
+    }
+    return [
+        replace(note, strategies=tuple(new for name in note.strategies for new in renamed[name]))
+        for note in known.values()
+    ]
 
 
 def _disputed(stores: Mapping[str, Sequence[Record]]) -> set[tuple[str, str]]:
     """Scenarios and strategies with a run whose results differ between stores."""
     seen: dict[str, list[Record]] = {}
     found = set()
-    for record in _finished(stores.values()):
+    for record in (record for records in stores.values() for record in records):
+        if record.status != "done":
+            continue
         others = seen.setdefault(record.key, [])
         if not all(same_results(other, record) for other in others):
             found.add((record.scenario, record.strategy))
@@ -159,17 +155,13 @@ def _disputed(stores: Mapping[str, Sequence[Record]]) -> set[tuple[str, str]]:
     return found
 
 
-def _finished(stores: Iterable[Sequence[Record]]) -> Iterator[Record]:
-    return (record for records in stores for record in records if record.status == "done")
-
-
 def _references(stores: Mapping[str, Sequence[Record]]) -> _References:
     found: dict[str, dict[Role, dict[str, Matrix]]] = {}
     wanted = reference_roles()
     for name, records in stores.items():
-        for record in _finished([records]):
+        for record in records:
             role = record.facts.role
-            if role in wanted:
+            if role in wanted and record.status == "done":
                 roles = found.setdefault(record.spec.pairing, {})
                 roles.setdefault(role, {})[name] = record.accuracy_matrix
     return found

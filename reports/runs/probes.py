@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.metrics import Matrix
 from palimpsest.reports.runs.cells import Cell
 
 WHOLE = "all shared blocks"
 """The name of all shared blocks taken together."""
 
 UNCERTAINTY = "uncertainty"
-"""The probe that strategies with a posterior record without being asked."""
+"""The probe that strategies with a posterior always record."""
 
 RUN = ("scenario", "variant", "seed")
 
@@ -41,8 +42,8 @@ def recorded(
         cell: The runs.
         probe: Its name.
         column: Of its rows.
-        wanted: What columns of a row have to be; the mean of those that fit counts, and ``None``
-            stands where there are none.
+        wanted: The values that columns of a row must have. The mean of matching rows counts;
+            ``None`` if there are none.
 
     Raises:
         UserError: The probe has no such column, or none of the runs has the probe's rows.
@@ -64,11 +65,8 @@ def recorded(
     return found
 
 
-_Matrix = Sequence[Sequence[float | None]]
-
-
 def of_matrix(
-    cells: Sequence[Cell], frame: pd.DataFrame, pick: Callable[[_Matrix, int], float | None]
+    cells: Sequence[Cell], frame: pd.DataFrame, pick: Callable[[Matrix, int], float | None]
 ) -> pd.Series:
     """Return an entry of the accuracy matrix for each row of a frame, NaN where there is none."""
     matrices = {
@@ -76,12 +74,8 @@ def of_matrix(
         for cell in cells
         for record in cell.done
     }
-    found = [
-        pick(matrix, model) if (matrix := matrices[scenario, variant, seed]) else None
-        for scenario, variant, seed, model in zip(
-            *(frame[column] for column in (*RUN, "model")), strict=True
-        )
-    ]
+    rows = frame[[*RUN, "model"]].itertuples(index=False, name=None)
+    found = [pick(matrix, model) if (matrix := matrices[*run]) else None for *run, model in rows]
     return pd.Series(found, index=frame.index, dtype=float)
 
 

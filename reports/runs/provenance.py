@@ -34,9 +34,6 @@ class FailedRuns:
     """A message and the runs that ended with it.
 
     Attributes:
-        kind: The kind of failure.
-        message: Their error message.
-        n: How many runs.
         runs: Which runs, as text; only the first where there are many.
         traceback: That of the first run that has one; empty where none has.
     """
@@ -72,12 +69,7 @@ def exact_settings(cells: Sequence[Cell]) -> list[tuple[str, str]]:
 
 
 def origin(records: Sequence[Record], sources: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which runs these are, their time and memory, and the versions that made them.
-
-    Args:
-        records: All runs of the report.
-        sources: Where they come from, such as the store's path.
-    """
+    """Return which runs these are, their time and memory, and the versions that made them."""
     return [
         ("runs from", ", ".join(sources)),
         ("suites", ", ".join(sorted({record.suite for record in records}))),
@@ -101,19 +93,15 @@ def failures(cells: Sequence[Cell]) -> list[FailedRuns]:
             failure = record.failure
             assert failure is not None
             run = f"{cell.scenario}, {cell.variant.label}, seed {record.seed}"
-            place = str(failure.kind), failure.message
-            found.setdefault(place, []).append((run, failure.traceback))
-    return [
-        FailedRuns(
-            kind,
-            message,
-            len(runs),
-            "; ".join(name for name, _ in runs[:_NAMED])
-            + (f"; {len(runs) - _NAMED} more" * (len(runs) > _NAMED)),
-            next((traceback for _, traceback in runs if traceback), ""),
-        )
-        for (kind, message), runs in found.items()
-    ]
+            message = str(failure.kind), failure.message
+            found.setdefault(message, []).append((run, failure.traceback))
+    failed = []
+    for message, runs in found.items():
+        names = [name for name, _ in runs[:_NAMED]]
+        names += [f"{len(runs) - _NAMED} more"] * (len(runs) > _NAMED)
+        traceback = next((traceback for _, traceback in runs if traceback), "")
+        failed.append(FailedRuns(*message, len(runs), "; ".join(names), traceback))
+    return failed
 
 
 def citation() -> str:

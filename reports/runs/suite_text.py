@@ -7,18 +7,19 @@ from typing import Any
 
 import yaml
 
+from palimpsest.benchmark.runs.record import STRENGTH, Dial
 from palimpsest.benchmark.store.store import Record, SuiteNote
 
 
 def suite_files(records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> dict[str, str]:
     """Write one suite file per suite, with all settings, defaults included.
 
-    ``palimpsest run`` gives its runs the keys of the records. There is no file for a suite in
-    which one name stands for different settings (it was edited in between).
+    ``palimpsest run`` gives the runs of such a file the keys of the records. A suite that was
+    edited in between, so that one name stands for different settings, has no file.
 
     Args:
         records: Runs of one or several suites.
-        notes: What is known of the suites: their descriptions, and the order of what they have.
+        notes: The suites' descriptions, and the order of their scenarios and strategies.
 
     Returns:
         YAML by the name of the suite.
@@ -41,8 +42,8 @@ def suite_files(records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> d
 def _content(note: SuiteNote, records: Sequence[Record]) -> dict[str, Any] | None:
     scenarios: dict[str, Any] = {}
     strategies: dict[str, Any] = {}
-    dials: dict[str, str] = {}
-    strengths: dict[str, set[float]] = {}
+    dials: dict[str, Dial] = {}
+    swept: dict[str, set[float]] = {}
     probes = records[0].spec.probes
     for record in records:
         scenario, strategy = record.spec.scenario.settings, record.spec.strategy.without_dial
@@ -54,11 +55,12 @@ def _content(note: SuiteNote, records: Sequence[Record]) -> dict[str, Any] | Non
         ):
             return None
         if record.strength is not None:
-            dials[record.strategy] = strategy.dial
-            strengths.setdefault(record.strategy, set()).add(record.strength)
-    for name, found in strengths.items():
-        several = {"strengths": sorted(found)}
-        strategies[name] |= {dials[name]: found.pop()} if len(found) == 1 else several
+            dials[record.strategy] = record.facts.dial or STRENGTH
+            swept.setdefault(record.strategy, set()).add(record.strength)
+    for name, values in swept.items():
+        dial = dials[name]
+        listed = {dial.plural: sorted(values)}
+        strategies[name] |= {dial.name: values.pop()} if len(values) == 1 else listed
     return {
         "suite": note.name,
         **({"description": note.description} if note.description else {}),

@@ -30,16 +30,12 @@ def iqm_and_median(strata: Strata, bounds: Bounds | None = None) -> tuple[Estima
     is cut off at each end: Agarwal et al., Deep Reinforcement Learning at the Edge of the
     Statistical Precipice, NeurIPS 2021. The median cuts off all but the middle one or two.
     With too few runs to cut off any, both are the mean and have its interval.
-
-    Args:
-        strata: As for ``mean_estimate``.
-        bounds: As for ``mean_estimate``.
     """
     groups = known_values(strata)
     sizes = [len(group) for group in groups]
     n = sum(sizes)
     if min(sizes, default=0) == 0:
-        return (Estimate(None, None, None, n),) * 2
+        return (Estimate(n=n),) * 2
     runs = sorted((value, seed) for group in groups for seed, value in group.items())
     values = np.array([value for value, _ in runs])
     every = sorted({seed for _, seed in runs})

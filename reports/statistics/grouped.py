@@ -32,11 +32,7 @@ def over_seeds(grouped: Any, bounds: Bounds | None) -> pd.DataFrame:
 
 
 def drawn(found: pd.DataFrame) -> pd.DataFrame:
-    """Fill in the range from the lowest to the highest seed where there is no interval to draw.
-
-    Args:
-        found: As ``over_seeds`` returns it.
-    """
+    """Fill in the range from the lowest to the highest seed where there is no interval to draw."""
     return found.assign(
         low=found["low"].fillna(found["minimum"]), high=found["high"].fillna(found["maximum"])
     )

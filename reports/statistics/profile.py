@@ -4,8 +4,7 @@ Source: Agarwal et al., Deep Reinforcement Learning at the Edge of the Statistic
 NeurIPS 2021 (run-score distributions). Their bands are percentiles of a bootstrap that draws the
 runs of each scenario by themselves. Here scenarios share their seeds, and the share at a threshold
 is a mean over seeds, so the bands are the interval of every other mean
-(``interval.mean_estimate``): its standard error is that of a bootstrap which draws whole seeds,
-without its random numbers.
+(``interval.mean_estimate``).
 
 How often bands cover the true share, per cent, in 2,000 simulations with normal scores that are
 correlated by 0.5 over the scenarios of a seed, where the true share is 50, 21 and 7 %: percentiles
@@ -29,14 +28,16 @@ agree, a band has no width, and only says that these runs agree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from palimpsest.reports.statistics.interval import Strata, half_width, known_values
+from palimpsest.benchmark.metrics import Bounds
+from palimpsest.reports.statistics.interval import Strata, known_values, mean_estimate
 
 Array = NDArray[np.float64]
+
+_SHARE = Bounds(0.0, 1.0, fraction=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Profile:
         low: Lower ends of the pointwise 95 % intervals, (T,); NaN where some scenario has fewer
             than ``FEWEST_SEEDS`` seeds.
         high: Upper ends, likewise.
-        n: How many runs it rests on.
+        n: How many runs it comes from.
     """
 
     thresholds: Array
@@ -60,10 +61,7 @@ class Profile:
 
 
 def performance_profile(strata: Strata, thresholds: ArrayLike) -> Profile | None:
-    """Return ``1/K sum_k 1/n_k sum_s [x_ks > tau]`` for each threshold tau.
-
-    Over K scenarios k with ``n_k`` runs each, so that each scenario has the same weight, with the
-    interval of ``interval.mean_estimate`` within 0 .. 1.
+    """Return the mean over scenarios of the share of runs above each threshold, with intervals.
 
     Args:
         strata: Scores, by scenario and seed. Undefined ones are left out.
@@ -72,23 +70,13 @@ def performance_profile(strata: Strata, thresholds: ArrayLike) -> Profile | None
     Returns:
         ``None`` where some scenario has no score.
     """
-    groups = known_values(strata)
-    sizes = [len(group) for group in groups]
-    if min(sizes, default=0) == 0:
+    names, groups = sorted(strata), known_values(strata)
+    if not groups or not all(groups):
         return None
     tau = np.asarray(thresholds, dtype=float)
-    seeds = dict.fromkeys(seed for group in groups for seed in group)
-    places = {seed: place for place, seed in enumerate(seeds)}
-    shares = np.empty((len(groups), len(tau)))
-    away = np.zeros((len(tau), len(places)))
-    for k, (group, size) in enumerate(zip(groups, sizes, strict=True)):
-        above = np.array(list(group.values()))[None, :] > tau[:, None]
-        shares[k] = above.mean(axis=1)
-        unit = len(groups) * sqrt(size * (size - 1)) if size > 1 else 1.0
-        away[:, [places[seed] for seed in group]] += (above - shares[k][:, None]) / unit
-    share = shares.mean(axis=0)
-    least = min(sizes)
-    error = np.sqrt((away**2).sum(axis=1))
-    half = half_width(error * sqrt(least), np.full(len(tau), least))
-    low, high = np.clip(share - half, 0.0, 1.0), np.clip(share + half, 0.0, 1.0)
-    return Profile(tau, share, low, high, sum(sizes))
+    ends = []
+    for least in tau.tolist():
+        above = ({seed: float(x > least) for (_, seed), x in own.items()} for own in groups)
+        ends.append(mean_estimate(dict(zip(names, above, strict=True)), _SHARE).ends)
+    share, low, high = np.array(ends, dtype=float).T
+    return Profile(tau, share, low, high, sum(map(len, groups)))

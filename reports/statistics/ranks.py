@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.reports.statistics.interval import CONFIDENCE
+from palimpsest.reports.statistics.interval import CONFIDENCE, DIGITS
 from palimpsest.reports.statistics.pairs import Runs
 
 Array = NDArray[np.float64]
@@ -51,11 +51,9 @@ class Ranks:
     """Average ranks of strategies over scenarios, and whether they differ.
 
     Attributes:
-        average: Average rank by strategy, best (lowest) first; 1 is best, ties share ranks. Each
-            seed that all strategies have is ranked separately; then the mean is taken over the
-            seeds of each scenario, and over scenarios.
-        scenarios: Over how many scenarios.
-        seeds: Over how many seeds.
+        average: Average rank by strategy, best first; 1 is best, ties share ranks. Each seed that
+            all strategies have is ranked separately; then the mean is taken over the seeds of each
+            scenario, and over scenarios.
         p: P-value of "all strategies are equal", by permutation of whole seeds; ``None`` where
             there is too little data (``ENOUGH``) or all are equal everywhere.
         critical_difference: Ranks that differ by less are not significantly different: in at most
@@ -86,17 +84,16 @@ def rank(runs: Mapping[str, Runs]) -> Ranks:
     names = sorted(runs)
     scenarios = sorted({scenario for own in runs.values() for scenario in own})
     blocks: dict[int, Array] = {}
-    for scenario in scenarios:
-        ranked = _ranked([runs[name].get(scenario, {}) for name in names])
-        if not ranked:
-            return Ranks({}, len(scenarios), 0, None, None, ())
-        for seed, ranks in ranked.items():
-            part = ranks / (len(ranked) * len(scenarios))
+    ranked = [_ranked([runs[name].get(scenario, {}) for name in names]) for scenario in scenarios]
+    for own in ranked:
+        for seed, ranks in own.items():
+            part = ranks / (len(own) * len(scenarios))
             blocks[seed] = blocks.get(seed, np.zeros(len(names))) + part
-    if not blocks:
+    if not ranked or not all(ranked):
         return Ranks({}, len(scenarios), 0, None, None, ())
     table = np.array([blocks[seed] for seed in sorted(blocks)])  # (seeds, strategies)
-    average = _named(names, table.sum(axis=0))
+    by_name = zip(names, table.sum(axis=0).tolist(), strict=True)
+    average = dict(sorted(by_name, key=lambda item: item[1]))
     n, k = table.shape
     if min(n, k, len(scenarios)) < ENOUGH or np.ptp(table, axis=1).max() < _SLACK:
         return Ranks(average, len(scenarios), n, None, None, ())
@@ -111,12 +108,7 @@ def rank(runs: Mapping[str, Runs]) -> Ranks:
 
 
 def groups(average: Mapping[str, float], difference: float) -> tuple[tuple[str, ...], ...]:
-    """Return the largest sets of strategies whose average ranks span less than a difference.
-
-    Args:
-        average: Average rank by strategy.
-        difference: The critical difference.
-    """
+    """Return the largest sets of strategies whose average ranks span less than a difference."""
     names = sorted(average, key=lambda name: (average[name], name))
     found: list[tuple[str, ...]] = []
     reached = 0
@@ -138,13 +130,8 @@ def _ranked(values: Sequence[Mapping[int, float | None]]) -> dict[int, Array]:
     seeds = sorted(shared)
     table = np.array([[own[seed] for own in values] for seed in seeds], float)
     # Rounded, so that values that are equal but for rounding share a rank.
-    ranks = rankdata(-np.round(table, 12), axis=1) if seeds else table
+    ranks = rankdata(-np.round(table, DIGITS), axis=1) if seeds else table
     return dict(zip(seeds, ranks, strict=True))
-
-
-def _named(names: Sequence[str], ranks: Array) -> dict[str, float]:
-    """Average ranks by name, the best first."""
-    return dict(sorted(zip(names, ranks.tolist(), strict=True), key=lambda item: item[1]))
 
 
 def _unlike(ranks: Array) -> Array:

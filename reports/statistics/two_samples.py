@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
+from statistics import fmean
 
 from palimpsest.benchmark.metrics import Bounds
-from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate, student_estimate
+from palimpsest.reports.statistics.interval import (
+    FEWEST_SEEDS,
+    ROUNDING,
+    Estimate,
+    student_estimate,
+)
 from palimpsest.reports.statistics.pairs import paired_difference
-
-ROUNDING = 1e-12
-"""Differences of metrics below this come from rounding: accuracies are counts of samples."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,9 @@ class SampleComparison:
 
     Attributes:
         paired: Whether the same seeds were compared with each other.
-        seeds_a: How many seeds of A count.
-        seeds_b: How many seeds of B count.
-        a: Mean of A.
-        b: Mean of B.
         difference: ``b - a`` with its interval.
         p: Two-sided p-value of "no difference", of the test that the interval inverts; ``None``
-            where nothing was tested: too few seeds for an interval, or all values are equal but
-            for rounding.
+            where there are too few seeds for a test, or all values are equal but for rounding.
         equal: Whether all values are equal bit for bit.
     """
 
@@ -48,11 +46,6 @@ def compare_samples(
 
     Paired by seed where at least half of the smaller group's seeds are in the other, see
     ``compare_paired``; otherwise as two groups, see ``compare_independent``.
-
-    Args:
-        a: Values before by seed, at least one.
-        b: Values after by seed, at least one.
-        bounds: The range of the difference, see ``interval.mean_estimate``.
     """
     common = sorted(a.keys() & b.keys())
     if common and 2 * len(common) >= min(len(a), len(b)):
@@ -65,19 +58,13 @@ def compare_samples(
 def compare_paired(
     a: Mapping[int, float], b: Mapping[int, float], bounds: Bounds | None = None
 ) -> SampleComparison:
-    """Compare values seed by seed: the interval and the test of ``pairs.paired_difference``.
-
-    Args:
-        a: Values before by seed.
-        b: Values after, of the same seeds.
-        bounds: The range of the difference.
-    """
+    """Compare values seed by seed: the interval and the test of ``pairs.paired_difference``."""
     found = paired_difference({"": b}, {"": a}, bounds)
     n = len(a)
     moved = [after - before for before, after in zip(a.values(), b.values(), strict=True)]
     same = max(map(abs, moved)) < ROUNDING
     p = None if same else found.p
-    means = _mean(list(a.values())), _mean(list(b.values()))
+    means = fmean(list(a.values())), fmean(list(b.values()))
     return SampleComparison(True, n, n, *means, found, p, not any(moved))
 
 
@@ -91,15 +78,10 @@ def compare_independent(
     ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))``.
     Source: Welch, The Generalization of Student's Problem when Several Different Population
     Variances are Involved, Biometrika 34 (1947).
-
-    Args:
-        a: Values before, one per seed.
-        b: Values after, of other seeds.
-        bounds: The range of the difference.
     """
     sizes = len(a), len(b)
-    change = _mean(b) - _mean(a)
-    found = Estimate(change, None, None, sum(sizes))
+    change = fmean(b) - fmean(a)
+    found = Estimate(change, n=sum(sizes))
     if min(sizes) >= FEWEST_SEEDS:
         v_a, v_b = (_variance(values) / len(values) for values in (a, b))
         spread = v_a**2 / (sizes[0] - 1) + v_b**2 / (sizes[1] - 1)
@@ -109,14 +91,10 @@ def compare_independent(
     values = {*a, *b}
     same = max(values) - min(values) < ROUNDING
     p = None if same else found.p
-    return SampleComparison(False, *sizes, _mean(a), _mean(b), found, p, len(values) == 1)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return fsum(values) / len(values)
+    return SampleComparison(False, *sizes, fmean(a), fmean(b), found, p, len(values) == 1)
 
 
 def _variance(values: Sequence[float]) -> float:
     """The sample variance, with ``n - 1`` in its denominator."""
-    mean = _mean(values)
+    mean = fmean(values)
     return fsum((value - mean) ** 2 for value in values) / (len(values) - 1)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
-
 from palimpsest.reports.analysis.cost import CAPTION, cost_frame
-from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.tables.table import Column, Row, Table
+from palimpsest.reports.tables.table import Column, Table, strategy_column, variant_row
 from palimpsest.reports.wording.numbers import decimals
 
 _MEBI = 2**20
@@ -24,7 +22,7 @@ def cost_table(cells: Sequence[Cell]) -> Table | None:
     if frame["seconds_per_step"].isna().all():
         return None
     columns = [
-        Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True),
+        strategy_column(cells),
         Column("time per step", "ms", "while new models train, without evaluation", _milliseconds),
         Column("to fine-tuning", "ratio", "paired by seed", decimals),
         Column("after a model", "s", "such as estimating importances, per model", decimals),
@@ -42,24 +40,14 @@ def cost_table(cells: Sequence[Cell]) -> Table | None:
             Column("peak on the device", "MiB", "the most memory allocated there", _whole_mebi)
         )
     done = [cell for cell in cells if cell.done]
-    rows = [
-        Row([
-            row["variant"],
-            _known(row["seconds_per_step"]),
-            Estimate(
-                _known(row["ratio"]), _known(row["ratio_low"]), _known(row["ratio_high"]), row["n"]
-            ),
-            _known(row["consolidation_seconds"]),
-            _known(row["state_bytes"]),
-            *([_known(row["peak_memory"])] * on_device),
-        ], strategies=(cell.variant.strategy,))
-        for cell, row in zip(done, frame.to_dict("records"), strict=True)
-    ]  # fmt: skip
+    data = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    rows = []
+    for cell, row in zip(done, data, strict=True):
+        ratio = Estimate(row["ratio"], row["ratio_low"], row["ratio_high"], row["n"])
+        values = [row["seconds_per_step"], ratio, row["consolidation_seconds"], row["state_bytes"]]
+        values += [row["peak_memory"]] * on_device
+        rows.append(variant_row(cell, values, grouped=False))
     return Table("Time and memory", CAPTION, columns, rows, frame)
-
-
-def _known(value: float) -> float | None:
-    return None if pd.isna(value) else value
 
 
 def _milliseconds(value: float) -> str:

@@ -11,17 +11,20 @@ import pandas as pd
 from palimpsest.benchmark.metrics import CHANGE, forgetting_by_model
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
+from palimpsest.reports.tables.table import (
+    BRACKETS,
+    MOST_COLUMNS,
+    Column,
+    Table,
+    first_of,
+    strategy_column,
+    variant_row,
+)
 from palimpsest.reports.wording.numbers import percent
-
-MOST = 12
-"""The most models that get a column in the report; the data have all."""
 
 
 def forgetting_table(cells: Sequence[Cell]) -> Table | None:
-    """Show how much of its best accuracy each earlier model has lost at the end.
-
-    See ``metrics.forgetting_by_model``.
+    """Show how much of its best accuracy each earlier model has lost (``forgetting_by_model``).
 
     ``None`` with fewer than two earlier models, where the mean says it all.
     """
@@ -32,22 +35,18 @@ def forgetting_table(cells: Sequence[Cell]) -> Table | None:
     for cell in cells:
         by_seed = [forgetting_by_model(record.accuracy_matrix) for record in cell.done]
         lost = [_estimate(cell, values) for values in np.transpose(by_seed)]
-        own = (cell.variant.strategy,)
-        rows.append(Row([cell.variant.label, *lost[:MOST]], strategies=own))
-        data += [
-            (cell.scenario, cell.variant.label, j, found.n, found.value, found.low, found.high)
-            for j, found in enumerate(lost, 1)
-        ]
+        rows.append(variant_row(cell, lost[:MOST_COLUMNS], grouped=False))
+        name = cell.scenario, cell.variant.label
+        data += [(*name, j, found.n, *found.ends) for j, found in enumerate(lost, 1)]
     dial = dial_of(cell.variant for cell in cells)
-    shown = min(models - 1, MOST)
+    shown = min(models - 1, MOST_COLUMNS)
     write = partial(percent, signed=True)
     columns = [Column(f"model {j}", "points", write=write) for j in range(1, shown + 1)]
     return Table(
         "Forgetting, model by model",
         "Loss of each earlier model from its best accuracy to its final one, at the "
-        f"chosen {dial.plural}; negative where it gained. {BRACKETS}"
-        + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
-        [Column(f"strategy, {dial.name}", words=True), *columns],
+        f"chosen {dial.plural}; negative where it gained. {BRACKETS}{first_of(models - 1)}",
+        [strategy_column(cells), *columns],
         rows,
         pd.DataFrame(
             data, columns=["scenario", "variant", "model", "seeds", "forgetting", "low", "high"]

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from palimpsest.benchmark.metrics import METRICS, Metric, columns
-from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.frames import summary_frame
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
+from palimpsest.reports.tables.table import (
+    BRACKETS,
+    Column,
+    Noted,
+    Row,
+    Table,
+    Value,
+    strategy_column,
+    variant_row,
+)
 from palimpsest.reports.wording.numbers import measured, percent
 from palimpsest.reports.wording.words import several
 
@@ -55,19 +64,12 @@ def metric_column(metric: Metric) -> Column:
 def metrics_table(
     cells: Sequence[Cell], title: str = "Every variant", names: Sequence[str] = MAIN
 ) -> Table | None:
-    """Show metrics of every variant of a scenario; ``None`` where its runs can have none of them.
-
-    Args:
-        cells: One scenario's cells.
-        title: Its heading.
-        names: Of the metrics.
-    """
+    """Show metrics of every variant of one scenario; ``None`` where its runs have none of them."""
     done = [record for cell in cells for record in cell.done]
     metrics = [METRICS[metric] for metric in columns(names, done)]
     if not metrics:
         return None
-    dial = dial_of(cell.variant for cell in cells)
-    headings = [Column(f"strategy, {dial.name}", words=True)]
+    headings = [strategy_column(cells)]
     for metric in metrics:
         headings.append(metric_column(metric))
         if metric.name == "learning_accuracy":
@@ -83,7 +85,7 @@ def metrics_table(
 
 
 def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
-    values: list[Value | Noted] = [cell.variant.label]
+    values: list[Value | Noted] = []
     seeds = len(cell.done)
     for metric in metrics:
         found = cell.interval(metric.name)
@@ -92,15 +94,10 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
             values.append(found.minimum)
     failed = len(cell.failed)
     values.append(Noted(seeds, f"+\N{NARROW NO-BREAK SPACE}{failed} failed") if failed else seeds)
-    return Row(values, cell.variant.strategy, (cell.variant.strategy,))
+    return variant_row(cell, values)
 
 
 def counted(found: Estimate, seeds: int) -> Value | Noted:
-    """Add how many seeds have a value, where some have none.
-
-    Args:
-        found: Of the seeds that have one.
-        seeds: How many there are.
-    """
+    """Add how many seeds have a value, where some have none."""
     few = 0 < found.n < seeds and not found.reason
     return Noted(found, several(found.n, "seed")) if few else found

@@ -15,13 +15,12 @@ from palimpsest.reports.analysis.choosing.choice import (
     crossed,
     rule,
     stands_for,
-    strengths_text,
 )
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.frontier import Frontiers
 from palimpsest.reports.analysis.ranking import Ranked, Standing, ranking_frame
 from palimpsest.reports.runs.cells import dial_of
-from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate
+from palimpsest.reports.statistics.interval import FEWEST_SEEDS
 from palimpsest.reports.statistics.pairs import PairedComparison
 from palimpsest.reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
 from palimpsest.reports.wording.numbers import decimals, measured, percent
@@ -64,11 +63,7 @@ _SMALLEST_SHOWN = 0.001
 
 
 def ranking_table(standing: Standing) -> Table:
-    """Show one metric: values, and each strategy's difference from fine-tuning and the best.
-
-    Args:
-        standing: The strategies by one metric.
-    """
+    """Show one metric: values, and each strategy's difference from fine-tuning and the best."""
     metric = METRICS[standing.metric]
     unit, write, difference = metric.unit, measured(metric), measured(replace(metric, signed=True))
     several = len(standing.scenarios) > 1
@@ -132,17 +127,17 @@ def choice_table(choices: Sequence[Choice]) -> Table | None:
         Column(f"{dial.more} neighbour", "%", "", percent),
     ]
     scores = [
-        (choice.strategy, tried.cell.variant.strength, *_ends(tried.validation), tried.validation.n,
+        (choice.strategy, tried.cell.variant.strength, *tried.validation.ends, tried.validation.n,
          tried.cell is choice.cell, stands_for(choice, tried.cell))
         for choice in swept
         for tried in choice.tried
     ]  # fmt: skip
     names = ["strategy", "strength", "validation_accuracy", "low", "high", "seeds", "chosen"]
     reasons = dict.fromkeys(choice.reason for choice in swept)
-    told = "; ".join(f"{rule(dial)}; {crossed(dial)}" if r == RULE else r for r in reasons)
+    how = "; ".join(f"{rule(dial)}; {crossed(dial)}" if r == RULE else r for r in reasons)
     return Table(
         f"The chosen {dial.name}",
-        f"Chosen on the validation split only: {told}",
+        f"Chosen on the validation split only: {how}",
         columns,
         [_choice_row(choice, dial) for choice in swept],
         pd.DataFrame(scores, columns=[*names, "reported"]),
@@ -180,7 +175,7 @@ def frontier_table(found: Frontiers) -> Table | None:
         rows.append(Row([*own, frontier.budget, kept, value], strategies=own))
         counts = frontier.budget, kept
         data.append(
-            (found.scenario, frontier.strategy, *counts, *_ends(area), area.n, frontier.reason)
+            (found.scenario, frontier.strategy, *counts, *area.ends, area.n, frontier.reason)
         )
     names = ["scenario", "strategy", "strengths", "not_dominated", "hypervolume", "low", "high"]
     return Table(
@@ -211,11 +206,8 @@ def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value |
 def _counted(found: PairedComparison, ranked: Ranked) -> Value | Noted:
     """A difference, with its number of pairs where some runs have no partner."""
     pairs = found.difference.n
-    return (
-        found.difference
-        if pairs == ranked.mean.n
-        else Noted(found.difference, counted(pairs, "pair"))
-    )
+    whole = pairs == ranked.mean.n
+    return found.difference if whole else Noted(found.difference, counted(pairs, "pair"))
 
 
 def _choice_row(choice: Choice, dial: Dial) -> Row:
@@ -223,7 +215,7 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
     if choice.cell is None:
         return Row([*own, choice.budget, choice.reason, None, None, None, None], strategies=own)
     name = "" if choice.dial.name == dial.name else f"{choice.dial.name} "
-    chosen = name + strengths_text(choice.cell.variant)
+    chosen = name + choice.cell.variant.value
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
     beside = [tried.validation for tried in choice.neighbours]
     weaker = None if choice.end == choice.dial.least else beside[0]
@@ -234,10 +226,6 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
         *own, choice.budget, name + choice.strengths,
         Noted(chosen, note) if note else chosen, score, weaker, stronger,
     ], strategies=own)  # fmt: skip
-
-
-def _ends(found: Estimate) -> tuple[float | None, float | None, float | None]:
-    return found.value, found.low, found.high
 
 
 def _signed(value: float) -> str:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from palimpsest.benchmark.metrics import Metric
 from palimpsest.benchmark.runs.record import Dial
-from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.variants import label
 from palimpsest.reports.analysis.quantities import QUANTITIES, SEEDS, interval
 from palimpsest.reports.runs.cells import Cell, dial_of
@@ -63,7 +62,7 @@ def _column(quantity: Metric | str, labels: Mapping[str, str], dial: Dial) -> Co
 def _value(quantity: Metric | str, cell: Cell, plain: Cell | None, dial: Dial) -> Value:
     if isinstance(quantity, str):
         own = dial_of([cell.variant]).name == dial.name  # else the heading does not say what it is
-        return (strengths_text(cell.variant) if own else cell.variant.setting) or None
+        return (cell.variant.value if own else cell.variant.setting) or None
     if quantity.name in QUANTITIES and quantity.reference == cell.variant.role:
         return None  # compared with itself
     found = interval(quantity, cell, plain)

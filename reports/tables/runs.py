@@ -16,9 +16,6 @@ def runs_table(cells: Sequence[Cell]) -> Table:
     cost. The names of scenarios and strategies are those of the report's other tables, with
     settings added where they are ambiguous. ``dial`` names what ``strength`` is a value of; both
     are empty where the strategy has no dial. A run is ``replaced`` where a newer one has its seed.
-
-    Args:
-        cells: All of a report.
     """
     runs = [(cell, record) for cell in cells for record in cell.runs]
     left_out = {id(record) for cell in cells for record in cell.repeated}

@@ -11,6 +11,7 @@ from itertools import groupby
 
 import pandas as pd
 
+from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate
 from palimpsest.reports.wording.numbers import DASH, apart, spread
 
@@ -23,15 +24,13 @@ BRACKETS = (
 )
 """The sentence of a caption that explains intervals."""
 
+MOST_COLUMNS = 12
+"""The most models or layers that get a column in the report; the data have all."""
+
 
 @dataclass(frozen=True)
 class Noted:
-    """A value with a short remark after it, such as how many of its runs failed.
-
-    Attributes:
-        value: What the cell holds.
-        note: The remark.
-    """
+    """A value with a short remark after it, such as how many of its runs failed."""
 
     value: Value
     note: str
@@ -107,14 +106,35 @@ class Row:
     strategies: tuple[str, ...] = ()
 
 
+def strategy_column(cells: Sequence[Cell]) -> Column:
+    """Return the column of variants: ``strategy, strength``."""
+    return Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True)
+
+
+def variant_row(cell: Cell, values: Sequence[Value | Noted], *, grouped: bool = True) -> Row:
+    """Return the row of a variant, its label first.
+
+    Args:
+        cell: Its runs.
+        values: The other cells of the row.
+        grouped: Whether lines separate strategies.
+    """
+    name = cell.variant.strategy
+    return Row([cell.variant.label, *values], name if grouped else "", (name,))
+
+
+def first_of(count: int, noun: str = "") -> str:
+    """Say in a caption that only ``MOST_COLUMNS`` of so many have a column, if so."""
+    what = f"{count} {noun}".rstrip()
+    return f" The first {MOST_COLUMNS} of {what}; the data have all." * (count > MOST_COLUMNS)
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """One table.
 
     Attributes:
-        title: Its heading.
         caption: What a reader needs to know to read it.
-        columns: Its columns; the first names the rows.
         rows: Its rows, in their order; where there is none, one that says so.
         data: The numbers behind it, a tidy frame; fractions.
         name: Unique in a report, which gives it; letters, digits and hyphens: it is used in file

@@ -9,9 +9,16 @@ import pandas as pd
 
 from palimpsest.reports.analysis.ground_truth import measured, ranking
 from palimpsest.reports.analysis.searches import truth_for
-from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table, Value
+from palimpsest.reports.tables.table import (
+    BRACKETS,
+    Column,
+    Table,
+    Value,
+    strategy_column,
+    variant_row,
+)
 from palimpsest.reports.wording.numbers import decimals
 from palimpsest.reports.wording.numbers import measured as written
 from palimpsest.reports.wording.words import several
@@ -36,7 +43,7 @@ def true_ranking_table(report: Sequence[Cell], searches: Sequence[Cell]) -> Tabl
     if found is None:
         return None
     scenario, truth, cells = found
-    columns = [Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True)]
+    columns = [strategy_column(cells)]
     controlled = any("probability" in row for c in cells for r in c.done for row in ranking(r))
     measures = [name for name in _MEANINGS if controlled or name != "expected"]
     for measure in measures:
@@ -53,14 +60,13 @@ def true_ranking_table(report: Sequence[Cell], searches: Sequence[Cell]) -> Tabl
     columns.append(Column("seeds"))
     rows, data = [], []
     for cell in cells:
-        values: list[Value] = [cell.variant.label]
+        values: list[Value] = []
         for measure in measures:
             asked, by_seed = measured(cell.done, measure, truth)
             mean = mean_estimate({"": by_seed}, asked.bounds)
             values.append(mean)
-            ends = (mean.value, mean.low, mean.high)
-            data.append((cell.scenario, cell.variant.label, measure, mean.n, *ends))
-        rows.append(Row([*values, len(cell.done)], cell.variant.strategy, (cell.variant.strategy,)))
+            data.append((cell.scenario, cell.variant.label, measure, mean.n, *mean.ends))
+        rows.append(variant_row(cell, [*values, len(cell.done)]))
     between = truth.agreement
     alike = f" Two of these seeds agree with tau {decimals(fmean(between))}." if between else ""
     return Table(

@@ -1,15 +1,15 @@
-"""How sure models are of what they predict, before and after, as a table."""
+"""How confident models are, before and after later training, as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from palimpsest.benchmark.metrics import ACCURACY, Bounds
-from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import UNCERTAINTY, recorded, uncertainty_frame
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.tables.metrics import counted
-from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
+from palimpsest.reports.tables.table import BRACKETS, Column, Table, strategy_column, variant_row
 from palimpsest.reports.wording.numbers import decimals, percent
 
 _WEIGHTS = {"mean": "mean weights", "sampled": "average of draws"}
@@ -23,7 +23,7 @@ _COLUMNS = (
         "NLL",
         "nats",
         "negative log-likelihood: the mean of −log of the probability of the right class; lower is "
-        "better, and being sure and wrong is dear",
+        "better; confident errors cost most",
         decimals,
         _NLL,
     ),
@@ -31,7 +31,7 @@ _COLUMNS = (
         "ece",
         "calibration error",
         "%",
-        "how far the probability of what is predicted is from accuracy, over 15 bins; 0 is perfect",
+        "distance between predicted probability and accuracy, over 15 bins; 0 is perfect",
         percent,
         ACCURACY,
     ),
@@ -46,36 +46,24 @@ def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
     frame = uncertainty_frame(cells)
     if frame.empty:
         return None
-    known = {
-        label: [weights for weights in _WEIGHTS if weights in set(own["weights"])]
-        for label, own in frame.groupby("variant")
-    }
-    rows = [
-        Row(
-            [
-                cell.variant.label,
-                _WEIGHTS[weights],
-                *(
-                    counted(_mean(cell, column, moment, weights, bounds), len(cell.done))
-                    for column, *_, bounds in _COLUMNS
-                    for moment in _MOMENTS
-                ),
-                len(cell.done),
-            ],
-            cell.variant.strategy,
-            (cell.variant.strategy,),
-        )
-        for cell in cells
-        for weights in known.get(cell.variant.label, [])
-    ]
+    rows = []
+    for cell in cells:
+        known = set(frame["weights"][frame["variant"] == cell.variant.label])
+        for weights in (each for each in _WEIGHTS if each in known):
+            values = [
+                counted(_mean(cell, column, moment, weights, bounds), len(cell.done))
+                for column, *_, bounds in _COLUMNS
+                for moment in _MOMENTS
+            ]
+            rows.append(variant_row(cell, [_WEIGHTS[weights], *values, len(cell.done)]))
     return Table(
         "Confidence, before and after",
         "Before: each model right after its own training; after: at the end. Means over all "
-        "models, on their test samples. Mean weights are those that all other tables are about. "
-        "Some strategies know how sure they are of their weights: of those there is also the "
-        f"average of probabilities over weights that are drawn from what they know. {BRACKETS}",
+        "models, on their test samples. All other tables use mean weights. Strategies with a "
+        "distribution over weights have a second row: the average of probabilities over weights "
+        f"drawn from it. {BRACKETS}",
         [
-            Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True),
+            strategy_column(cells),
             Column("weights", words=True),
             *(
                 Column(f"{title} {moment}", unit, meaning, write)

@@ -1,4 +1,4 @@
-"""Every strategy beside a baseline, as a table."""
+"""Every strategy compared with a baseline, as a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ READ = (
     "seed, lies on one side of zero, which is p < 0.05 in the paired t-test, not corrected for the "
     "number of strategies; the ranking’s “p corrected” is. Same: it lies within "
     f"{percent(NEGLIGIBLE)} percentage point. Undetermined: neither, or too few seeds for an "
-    "interval. Upper bounds stand last, unjudged."
+    "interval. Upper bounds come last and are not judged."
 )
 """How to read a verdict."""
 
@@ -43,16 +43,16 @@ COLUMNS = (
 
 
 def verdict_table(found: Verdicts) -> Table | None:
-    """Show what each strategy is beside the baseline.
+    """Show the verdict on each strategy compared with the baseline.
 
     ``None`` where no strategy has runs.
     """
     if found.baseline is None:
         return None
-    beside, places = found.reference, range(len(found.contenders))
+    baseline, places = found.reference, range(len(found.contenders))
     return Table(
-        f"Verdicts against {beside}",
-        f"Differences from {beside}. {READ} {BRACKETS}",
+        f"Verdicts against {baseline}",
+        f"Differences from {baseline}. {READ} {BRACKETS}",
         COLUMNS,
         [
             Row(_cells(found, place), strategies=contender.strategies)

@@ -23,25 +23,19 @@ def percent(value: float | None, *, signed: bool = False) -> str:
 
 
 def decimals(value: float | None, *, digits: int = 2, signed: bool = False) -> str:
-    """Write a number with so many decimals, commas between thousands; a dash for ``None``."""
+    """Write a number with so many decimals, and commas in thousands; a dash for ``None``."""
     if value is None:
         return DASH
-    form = f"{'+' if signed else ''},.{digits}f"
     value = round(value, digits) + 0.0  # + 0.0: no minus zero
-    text = f"{value:{form}}"
+    text = f"{value:{'+' if signed else ''},.{digits}f}"
     return (text if value else text.removeprefix("+")).replace("-", "\N{MINUS SIGN}")
 
 
 def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds ") -> str:
-    """Write the uncertainty of a number; the one place that decides how.
+    """Write the uncertainty of a number, with ``label`` before the values of single seeds.
 
     Its 95 % interval, ``[40.0, 50.2]``; for two or three seeds their values,
     ``(seeds 41.3, 44.0)``; nothing for one seed, or where seeds have no values of their own.
-
-    Args:
-        found: The number.
-        write: Writes one of its values.
-        label: Written before the values of seeds; empty where a heading says it.
     """
     if found.low is not None and found.high is not None:
         return f"[{write(found.low)},{_SPACE}{write(found.high)}]"
@@ -54,11 +48,7 @@ def apart(found: Estimate, write: Callable[[float], str] | None = None) -> str:
     """Say that seeds are far from all others: ``1 of 5 seeds far below, median 91.2``.
 
     For a ratio of means this is said of its two means: ``forgetting of 1 of 8 seeds far above,
-    median 2.5 points``.
-
-    Args:
-        found: The number.
-        write: Writes its median, which is left out where there is none.
+    median 2.5 points``. Without ``write`` the median is left out.
     """
     of_parts = None if write is None else lambda value: f"{percent(value)}{_SPACE}points"
     remarks = [

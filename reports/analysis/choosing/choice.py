@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from palimpsest.benchmark.runs.record import Dial, Facts
@@ -13,11 +13,7 @@ from palimpsest.reports.wording.words import several
 
 
 def rule(dial: Dial) -> str:
-    """Say by which rule a strategy's strength is chosen, and at which one each seed is reported.
-
-    Args:
-        dial: What it is called.
-    """
+    """Say by which rule a strategy's strength is chosen."""
     return (
         f"the {dial.name} with the highest average accuracy of all models at the end on the "
         f"validation split, mean over the seeds that all {dial.plural} have; of equal ones the "
@@ -26,11 +22,7 @@ def rule(dial: Dial) -> str:
 
 
 def crossed(dial: Dial) -> str:
-    """Say at which strength each seed is reported.
-
-    Args:
-        dial: What it is called.
-    """
+    """Say at which strength each seed is reported."""
     return (
         f"each half of the seeds is reported at the {dial.name} that was chosen on the other half"
     )
@@ -51,17 +43,7 @@ class Mixed(Variant):
     parts: tuple[tuple[float, int], ...] = ()
 
     @property
-    def label(self) -> str:
-        """``wpl, strength 1000 (3 of 5 seeds), 1e4 (2)``."""
-        return f"{self.strategy}, {self.setting}"
-
-    @property
-    def setting(self) -> str:
-        """``strength 1000 (3 of 5 seeds), 1e4 (2)``."""
-        return f"{self.dial.name} {self.strengths}"
-
-    @property
-    def strengths(self) -> str:
+    def value(self) -> str:
         """``1000 (3 of 5 seeds), 1e4 (2)``."""
         total = several(sum(count for _, count in self.parts), "seed")
         (first, count), *rest = self.parts
@@ -74,7 +56,6 @@ class Tried:
     """One strength that was tried.
 
     Attributes:
-        cell: Its runs.
         validation: Its score: average validation accuracy of all models at the end, mean over
             the seeds that are compared (over all its seeds where it is excluded).
         excluded: Why it cannot be chosen, ``None`` where it can.
@@ -90,9 +71,6 @@ class Choice:
     """Which strength stands for a strategy in one scenario.
 
     Attributes:
-        scenario: The scenario's name.
-        strategy: The strategy's name.
-        facts: What others must know of it.
         cell: The runs of the strength that was chosen on all seeds, the one to use next time;
             ``None`` where none could be chosen.
         reported: The runs that stand for the strategy in every number: each seed at the strength
@@ -126,7 +104,7 @@ class Choice:
     @property
     def strengths(self) -> str:
         """The strengths at which it is reported, as text; empty where it has none."""
-        return "" if self.reported is None else strengths_text(self.reported.variant)
+        return "" if self.reported is None else self.reported.variant.value
 
     @property
     def is_optimistic(self) -> bool:
@@ -176,6 +154,28 @@ class Choice:
         return None if self.cell is None else cells.index(self.cell)
 
 
+def by_strategy(
+    choices: Sequence[Choice], scenarios: Collection[str]
+) -> dict[str, dict[str, Choice]]:
+    """Return the choices in some scenarios, by strategy and scenario."""
+    found: dict[str, dict[str, Choice]] = {}
+    for choice in choices:
+        if choice.scenario in scenarios:
+            found.setdefault(choice.strategy, {})[choice.scenario] = choice
+    return found
+
+
+def why_missing(own: Mapping[str, Choice], scenarios: Sequence[str]) -> str | None:
+    """Say why a strategy has no runs to report in some of the scenarios; ``None`` if it has all."""
+    reasons = []
+    for scenario in scenarios:
+        choice = own.get(scenario)
+        if choice is None or choice.reported is None:
+            why = "no runs" if choice is None else choice.reason
+            reasons.append(why if len(scenarios) == 1 else f"{scenario}: {why}")
+    return "; ".join(reasons) or None
+
+
 def budgets(choices: Sequence[Choice]) -> dict[str, int]:
     """Return how many strengths each strategy with a dial was given.
 
@@ -187,13 +187,6 @@ def budgets(choices: Sequence[Choice]) -> dict[str, int]:
         for choice in choices
         if any(tried.cell.variant.strength is not None for tried in choice.tried)
     }
-
-
-def strengths_text(variant: Variant) -> str:
-    """Write the strength of a variant, or those of its seeds; empty where it has none."""
-    if isinstance(variant, Mixed):
-        return variant.strengths
-    return variant.value
 
 
 def stands_for(choice: Choice, cell: Cell) -> int:

@@ -1,12 +1,12 @@
 """Whether the values of a dial that were tried stand close enough to each other.
 
-A verdict on a strategy is one on the best value that was tried. How much better one between two
-tried values may be, its neighbours tell. Where the score is a parabola of the place in the grid
-around its top, and both neighbours score within ``w`` below the best value, none between them is
-better than it by more than ``w / 8`` (with drops of ``a <= b``: by ``(b - a)^2 / (8 (a + b))``).
+A verdict on a strategy is a verdict on the best value that was tried. The scores of its neighbours
+limit how much better a value between them may be. Where the score is a parabola of the place in the
+grid around its top, and both neighbours score within ``w`` below the best value, none between them
+is better by more than ``w / 8`` (with drops of ``a <= b``: by ``(b - a)^2 / (8 (a + b))``).
 So a grid is *coarse* where a neighbour's score is below the 95 % interval of the best one's:
-there values between may be better by what the seeds can tell, and what is said of the strategy
-is a lower bound.
+there a value between may be better by more than the noise of the seeds, and the result of the
+strategy is a lower bound.
 
 Scores are those by which a strength is chosen: average accuracy on the validation split, over the
 seeds that all have. Test results take no part. Where the best value is an end of the grid, it has
@@ -19,10 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from palimpsest.reports.analysis.choosing.choice import RULE, Choice, Tried
+from palimpsest.reports.statistics.interval import DIGITS
 from palimpsest.reports.wording.numbers import percent, strength_text
 from palimpsest.reports.wording.words import joined
-
-_DIGITS = 12  # scores that differ by less than rounding are equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,6 @@ class Gap:
     """A neighbour of the best value that is too far from it.
 
     Attributes:
-        beside: The neighbour.
         drop: By how much its mean score is below the best one's, a fraction; ``None`` where it has
             failed runs.
         allowed: How far it may be: from the best mean down to the end of its interval.
@@ -55,9 +53,6 @@ def gaps(choice: Choice) -> tuple[Gap, ...]:
     A neighbour is too far where its mean score is below the interval of the best one's, or where
     it has failed runs.
 
-    Args:
-        choice: What ``cross_fitting.choose`` returned.
-
     Returns:
         Nothing where the grid is fine, where it cannot be asked (fewer seeds than an interval
         needs, one value), and of dials that are a budget, such as a memory.
@@ -71,7 +66,7 @@ def gaps(choice: Choice) -> tuple[Gap, ...]:
     found = []
     for beside in choice.neighbours:
         score = None if beside.excluded else beside.validation.value
-        near = score is not None and round(score, _DIGITS) >= round(low, _DIGITS)
+        near = score is not None and round(score, DIGITS) >= round(low, DIGITS)
         if not near and not _side_by_side(best, beside):
             found.append(Gap(beside, None if score is None else top - score, top - low))
     return tuple(found)

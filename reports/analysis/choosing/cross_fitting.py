@@ -1,7 +1,7 @@
 """The strength at which a strategy is reported: chosen on the validation split, of other seeds.
 
-The choice never uses test results. ``figures/strengths.py`` shows them beside the validation
-scores afterwards, for what another strength would have given.
+The choice never uses test results. ``figures/strengths.py`` shows afterwards, with the validation
+scores, the test results of the other strengths.
 
 Choosing on the validation split is not enough. Validation and test accuracy of a run rise and fall
 together, so a strength that wins on some seeds was lucky with their test results, too. So seeds
@@ -20,22 +20,17 @@ chosen on              seeds   3 strengths          5 strengths          7 stren
                                bias, better, worse  bias, better, worse  bias, better, worse
 =====================  ======  ===================  ===================  ===================
 all seeds, reported    5       0.34    5.4     0.5  0.47    6.9     0.3  0.55    8.3     0.2
-on the same            10      0.24    5.7     0.4  0.33    7.5     0.1  0.39    9.6     0.1
-                       20      0.17    5.7     0.3  0.24    7.9     0.1  0.27    10.1    0.0
+on the same            20      0.17    5.7     0.3  0.24    7.9     0.1  0.27    10.1    0.0
 all seeds but the one  5       0.00    3.6     3.6  0.00    4.1     4.2  0.00    4.1     4.2
-that is reported       10      0.00    4.2     5.2  0.00    4.7     5.5  0.00    5.4     6.2
-                       20      0.00    4.5     7.4  0.00    5.5     8.4  0.00    6.6     9.0
+that is reported       20      0.00    4.5     7.4  0.00    5.5     8.4  0.00    6.6     9.0
 the other half         5       0.00    3.2     3.0  0.00    3.3     3.1  0.00    3.1     2.8
-                       10      0.00    3.5     3.1  0.00    3.7     3.0  0.00    3.6     2.7
                        20      0.00    3.4     3.2  0.00    3.6     3.0  0.00    3.8     2.8
 =====================  ======  ===================  ===================  ===================
 
 Leaving out one seed removes the bias, but a strength that wins by luck still wins whichever seed
-is left out, and the false alarms remain. Halves cost little: where neighbouring
-strengths differ by a standard deviation over seeds, the mean is 0.25 of it below that of the best
-strength with 5 seeds and 0.10 with 10 (leaving out one: 0.14 and 0.03); where they differ by 0.1,
-0.11 and 0.10 (0.10 and 0.10). Against a baseline without any spread of its own the test finds 4.1
-to 5.3 % better (choosing on all seeds 6.3 to 14, leaving out one 4.7 to 10).
+is left out, and the false alarms remain. Halves cost little: where neighbouring strengths differ
+by a standard deviation over seeds, the mean is 0.25 of it below that of the best strength with 5
+seeds and 0.10 with 10.
 """
 
 from __future__ import annotations
@@ -49,19 +44,14 @@ from palimpsest.benchmark.metrics import ACCURACY, average_accuracy
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.choice import RULE, Choice, Mixed, Tried
 from palimpsest.reports.runs.cells import Cell, dial_of
-from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.interval import DIGITS, mean_estimate
 from palimpsest.reports.wording.words import several
-
-_DIGITS = 12  # scores that differ by less than rounding are equal
 
 
 def choose(cells: Sequence[Cell]) -> list[Choice]:
     """Choose a strength for every strategy in every scenario, by ``choice.rule``.
 
     Each half of the seeds is reported at the strength that was chosen on the other half.
-
-    Args:
-        cells: As ``cells.group`` orders them: by scenario and variant.
     """
     ordered = sorted(cells, key=lambda cell: cell.order)
     groups = groupby(ordered, key=lambda cell: (cell.scenario, cell.variant.strategy))
@@ -75,37 +65,34 @@ def _current(cells: Iterable[Cell]) -> Sequence[Cell]:
 
 
 def _choice(cells: Sequence[Cell]) -> Choice:
-    scores = [{record.seed: _validation(record) for record in cell.done} for cell in cells]
-    excluded = [_excluded(cell, found) for cell, found in zip(cells, scores, strict=True)]
-    possible = [found.keys() for found, why in zip(scores, excluded, strict=True) if why is None]
+    scores = {cell: {r.seed: _validation(r) for r in cell.done} for cell in cells}
+    excluded = {cell: _excluded(cell, found) for cell, found in scores.items()}
+    possible = [scores[cell].keys() for cell, why in excluded.items() if why is None]
     shared = set.intersection(*map(set, possible)) if possible else set()
     tried = []
-    for cell, found, why in zip(cells, scores, excluded, strict=True):
-        values = {seed: score for seed, score in found.items() if why or seed in shared}
+    for cell, why in excluded.items():
+        values = {seed: score for seed, score in scores[cell].items() if why or seed in shared}
         tried.append(Tried(cell, mean_estimate({"": values}, ACCURACY), why))
     chosen, reason = _chosen(tried)
     reported = chosen
     if chosen is not None and reason == RULE:
         known = {
             cell: {seed: score for seed in sorted(shared) if (score := found[seed]) is not None}
-            for cell, found, why in zip(cells, scores, excluded, strict=True)
-            if why is None
+            for cell, found in scores.items()
+            if excluded[cell] is None
         }
         reported = _crossed(chosen, known)
-    variant = cells[0].variant
-    return Choice(
-        cells[0].scenario, variant.strategy, variant.facts, chosen, reported, reason, tuple(tried),
-        len(shared),
-    )  # fmt: skip
+    first = cells[0].variant
+    name = cells[0].scenario, first.strategy, first.facts
+    return Choice(*name, chosen, reported, reason, tuple(tried), len(shared))
 
 
 def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
     """Take each seed's run at the strength that was chosen on the other half of the seeds.
 
-    Args:
-        chosen: What was chosen on all seeds. A seed that some strength lacks took no part in the
-            choice and is reported at this strength.
-        scores: Of the strengths that can be chosen, from weak to strong, by seed: the same seeds.
+    A seed that some strength lacks took no part in the choice and is reported at the strength
+    ``chosen`` on all seeds. Scores are those of the strengths that can be chosen, from weak to
+    strong, of the same seeds.
     """
     seeds = sorted(scores[chosen])
     picked = dict.fromkeys(seeds, chosen)
@@ -128,7 +115,7 @@ def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
 
 def _highest(scores: Iterable[float]) -> int:
     """Index of the highest score; of equal ones the first, which is the weakest strength."""
-    known = [round(score, _DIGITS) for score in scores]
+    known = [round(score, DIGITS) for score in scores]
     return known.index(max(known))
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics.search import Period, Rows, visit_forgetting, visit_gain
+from palimpsest.reports.analysis.choosing.equal_stability import highest_at
 from palimpsest.reports.analysis.searches import in_perplexity, measure_of, visits_of
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
@@ -29,13 +29,11 @@ _PERIODS = ("all", "early", "late")
 
 
 @dataclass(frozen=True)
-class EqualGain:
+class GainComparison:
     """A variant and a control at the same own gain.
 
     Attributes:
         ratio: Forgetting of the variant, divided by that of the control.
-        gain: The own gain of the variant.
-        own: Its forgetting.
         control: Forgetting of the control at that gain.
     """
 
@@ -45,7 +43,7 @@ class EqualGain:
     control: Estimate
 
 
-def at_equal_gain(cell: Cell, control: Sequence[Cell], period: Period = "all") -> EqualGain:
+def at_equal_gain(cell: Cell, control: Sequence[Cell], period: Period = "all") -> GainComparison:
     """Compare the forgetting of a variant with a control's at the same own gain.
 
     Args:
@@ -70,42 +68,29 @@ def at_equal_gain(cell: Cell, control: Sequence[Cell], period: Period = "all") -
         for of in (visit_gain, visit_forgetting)
     )
     shared = sorted(set.intersection(*(set(values) for values in (*gains, *losses))))
+    n = len(shared)
+    gained, lost = (  # (seeds, 1 + points of the control)
+        np.array([[values[seed] for values in each] for seed in shared]).reshape(n, len(each))
+        for each in (gains, losses)
+    )
     bounds = measure_of("visit_forgetting", [cell]).bounds
     gain, own = (
-        mean_estimate({"": {seed: values[0][seed] for seed in shared}}, bounds)
-        for values in (gains, losses)
+        mean_estimate({"": dict(zip(shared, values[:, 0].tolist(), strict=True))}, bounds)
+        for values in (gained, lost)
     )
-    read = {
-        seed: read_off([v[seed] for v in gains[1:]], [v[seed] for v in losses[1:]], gains[0][seed])
-        for seed in shared
-    }
-    outside = sum(value is None for value in read.values())
+    read = -highest_at(gained[:, 1:], -lost[:, 1:], gained[:, 0])
+    outside = int(np.isnan(read).sum())
     if outside or not shared:
-        where = "" if outside == len(shared) else f" in {outside} of {len(shared)} seeds"
+        where = "" if outside == n else f" in {outside} of {n} seeds"
         reason = f"outside the control’s range{where}" if shared else "no seed has all runs"
-        nothing = Estimate(None, None, None, len(shared), reason=reason)
-        return EqualGain(nothing, gain, own, nothing)
-    known = {seed: value for seed, value in read.items() if value is not None}
-    pairs = {seed: (losses[0][seed], value) for seed, value in known.items()}
-    return EqualGain(
-        quotient(pairs, "the control’s forgetting"), gain, own, mean_estimate({"": known}, bounds)
+        nothing = Estimate(n=n, reason=reason)
+        return GainComparison(nothing, gain, own, nothing)
+    known = dict(zip(shared, read.tolist(), strict=True))
+    ratio = quotient(
+        {seed: (losses[0][seed], value) for seed, value in known.items()},
+        "the control’s forgetting",
     )
-
-
-def read_off(gains: Sequence[float], losses: Sequence[float], gain: float) -> float | None:
-    """Return the lowest forgetting where a path has some gain; ``None`` where it nowhere has.
-
-    Args:
-        gains: Of the path's points.
-        losses: Their forgetting.
-        gain: Where to read.
-    """
-    found = []
-    for (x, y), (x_next, y_next) in pairwise(zip(gains, losses, strict=True)):
-        if min(x, x_next) <= gain <= max(x, x_next):
-            share = np.array([0.0, 1.0]) if x == x_next else np.array([(gain - x) / (x_next - x)])
-            found.append(float((y + share * (y_next - y)).min()))
-    return min(found, default=None)
+    return GainComparison(ratio, gain, own, mean_estimate({"": known}, bounds))
 
 
 def _values(

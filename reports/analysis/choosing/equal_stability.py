@@ -32,10 +32,8 @@ class Level:
     """Two strategies at one level of protection.
 
     Attributes:
-        share: The share of fine-tuning's loss that is removed.
         own: B of the first strategy, a fraction; undefined where its frontier does not reach the
             level.
-        other: B of the other.
         difference: B of the first minus B of the other.
     """
 
@@ -59,8 +57,7 @@ def at_equal_stability(
     seeds = sorted({r.seed for r in own[0].done} & {r.seed for r in other[0].done})
     n = len(seeds)
     if not n:
-        nothing = Estimate(None, None, None, 0)
-        return [Level(share, nothing, nothing, nothing) for share in shares]
+        return [Level(share, Estimate(), Estimate(), Estimate()) for share in shares]
     weights = np.vstack([np.full(n, 1 / n), seed_weights(n)])
     whole = [[cell for cell in part if _has(cell, seeds)] for part in (own, other)]
     paths = [
@@ -71,8 +68,8 @@ def at_equal_stability(
     plain = paths[0][0][:, 0]
     found = []
     for share in shares:
-        ours, theirs = (_read_off(a, b, plain + share * (before - plain)) for a, b in paths)
-        own_b, other_b = (Estimate(_known(b[0]), None, None, n) for b in (ours, theirs))
+        ours, theirs = (highest_at(a, b, plain + share * (before - plain)) for a, b in paths)
+        own_b, other_b = (Estimate(_known(b[0]), n=n) for b in (ours, theirs))
         found.append(Level(share, own_b, other_b, _difference(ours - theirs, n)))
     return found
 
@@ -82,7 +79,7 @@ def _difference(gap: Array, n: int) -> Estimate:
     value, known = _known(gap[0]), gap[1:][np.isfinite(gap[1:])]
     # An interval only where nearly every resample reaches the level, too.
     if value is None or n < 2 or len(known) < _ENOUGH * (len(gap) - 1):
-        return Estimate(value, None, None, n)
+        return Estimate(value, n=n)
     return student_estimate(value, float(known.std()) * sqrt(n / (n - 1)), n - 1, n)
 
 
@@ -96,16 +93,22 @@ def _values(cells: Sequence[Cell], seeds: Sequence[int], i: int, j: int) -> Arra
     return np.array([[values[seed] for seed in seeds] for values in by_seed], dtype=float)
 
 
-def _read_off(a: Array, b: Array, level: Array) -> Array:
-    """Return B where a path (resamples, points) has A at a level, NaN where it nowhere has."""
+def highest_at(a: Array, b: Array, level: Array) -> Array:
+    """Return the highest B where a path (rows, points) has A at a level, NaN where it nowhere has.
+
+    Args:
+        a: A of the points, which straight lines join.
+        b: B of the points.
+        level: Of A, for each row.
+    """
     best = np.full(len(level), np.nan)
     for i in range(a.shape[1] - 1):
         rise = a[:, i + 1] - a[:, i]
         crosses = (a[:, i] - level) * (a[:, i + 1] - level) <= 0
         with np.errstate(divide="ignore", invalid="ignore"):
-            way = np.where(rise != 0, (level - a[:, i]) / rise, 0.0)
-        height = np.where(crosses, b[:, i] + way * (b[:, i + 1] - b[:, i]), np.nan)
-        best = np.fmax(best, height)
+            inside = b[:, i] + (level - a[:, i]) / rise * (b[:, i + 1] - b[:, i])
+        height = np.where(rise != 0, inside, np.maximum(b[:, i], b[:, i + 1]))
+        best = np.fmax(best, np.where(crosses, height, np.nan))
     return best
 
 

@@ -18,13 +18,7 @@ CHOSEN = "chosen"
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """The cells of one suite, by the names that a page uses.
-
-    Attributes:
-        suite: The suite's name, for messages.
-        cells: As ``cells.group`` orders them.
-        choices: Which strength stands for each strategy in each scenario.
-    """
+    """The cells of one suite, by the names that a page uses."""
 
     suite: str
     cells: Sequence[Cell]

@@ -1,1 +1,1 @@
-"""What a reader must know beside the numbers."""
+"""Remarks on the numbers: caveats, breakdowns, unstable training, findings."""

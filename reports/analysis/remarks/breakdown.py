@@ -43,7 +43,6 @@ class Breakdown:
     """The seeds that a variant lost; means over the others should not be compared.
 
     Attributes:
-        variant: The strategy and its strength.
         seeds: How many seeds finished or diverged.
         diverged: Those whose numbers were no longer finite.
         broken: Those that finished, but broke down; none unless most seeds are lost.
@@ -87,9 +86,6 @@ def breakdown_sentences(cells: Sequence[Cell]) -> Iterator[str]:
     """Say from which strength on each strategy of a scenario loses seeds, and why.
 
     The reason is given where the penalty is added to the gradient and fine-tuning loses no seed.
-
-    Args:
-        cells: All of the scenario.
     """
     found = {loss.variant: loss for loss in breakdowns(cells)}
     training_holds = not any(variant.role == BASELINE for variant in found)
@@ -124,9 +120,7 @@ def _where(losses: Sequence[Breakdown], tried: Sequence[Variant]) -> str:
     beyond = tried[tried.index(first) :]
     if [loss.variant for loss in losses] != beyond:
         return f" at some {dial_of(tried).plural}"
-    return f" {'from' if len(beyond) > 1 else 'at'} {first.setting}" + (
-        " on" if len(beyond) > 1 else ""
-    )
+    return f" from {first.setting} on" if len(beyond) > 1 else f" at {first.setting}"
 
 
 def _counts(losses: Sequence[Breakdown]) -> Iterator[str]:
@@ -184,12 +178,9 @@ def _is_weaker(other: Variant, own: Variant) -> bool:
 
 
 def _loses_both(record: Record, others: Sequence[Record]) -> bool:
+    both = ("stability", "learning_accuracy")
     return any(
-        all(
-            _fall(record, other, metric) >= LEAST_FALL
-            for metric in ("stability", "learning_accuracy")
-        )
-        for other in others
+        all(_fall(record, other, metric) >= LEAST_FALL for metric in both) for other in others
     )
 
 

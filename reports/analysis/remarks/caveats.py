@@ -1,8 +1,8 @@
-"""Caveats: what weakens conclusions from exactly these runs."""
+"""Caveats: what weakens the conclusions from these runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from palimpsest.benchmark.metrics import LEAST_FORGETTING, METRICS
 from palimpsest.benchmark.runs.record import BASELINE, ROLES
@@ -27,13 +27,7 @@ _MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
 def caveats(
     cells: Sequence[Cell], choices: Sequence[Choice], standings: Sequence[Standing]
 ) -> list[str]:
-    """Say what weakens the conclusions of exactly these runs.
-
-    Args:
-        cells: All of a report.
-        choices: What ``cross_fitting.choose`` returned for them.
-        standings: What ``ranking.ranking`` returned for the choices.
-    """
+    """Say what weakens the conclusions from these runs."""
     found: dict[str, list[str]] = {}
     for scenario, members in by_scenario(cells).items():
         own = [choice for choice in choices if choice.scenario == scenario]
@@ -182,39 +176,33 @@ def _collapses(done: Sequence[Cell]) -> Iterator[str]:
             f"some seeds are far from all others, by a gap of more than {100 * GAP:.0f} points: "
             f"{listed}. Where runs collapse now and then, a mean of a few seeds says little, and "
             "its 95 % interval covers the true mean in about 55 % of cases with 5 seeds, 80 % "
-            "with 10: read the median and the number of such seeds, given beside the mean."
+            "with 10: read the median and the number of such seeds, given with the mean."
         )
 
 
 def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
-    """Say which strategies see data that the others may not keep."""
+    """Say which strategies store data of earlier models."""
     own = sorted({cell.variant.strategy for cell in done if cell.variant.facts.stores})
     if own:
-        what = "store samples of earlier models and train on them again"
-        if len(own) == 1:
-            what = "stores samples of earlier models and trains on them again"
+        s = "s" * (len(own) == 1)
         yield (
-            f"{_listed(iter(own))} {what}, which the others do not: a reference for what such data "
-            "are worth, not a better penalty."
+            f"{_listed(own)} store{s} samples of earlier models and train{s} on them again, which "
+            "the others do not: a reference for what such data are worth, not a better penalty."
         )
 
 
 def _told(done: Sequence[Cell]) -> Iterator[str]:
-    """Say which strategies are told what is to be found out."""
-    unknown = [
-        cell
-        for cell in done
-        if cell.done[0].spec.scenario.settings.get("incremental") in ("class", "domain")
-    ]
+    """Say which strategies are told the experience that the others have to infer."""
+    told = [cell for cell in done if cell.variant.facts.told or _normalises_by_model(cell)]
     own = sorted({
         cell.variant.strategy
-        for cell in unknown
-        if cell.variant.facts.told or _normalises_by_model(cell)
+        for cell in told
+        if cell.done[0].spec.scenario.settings.get("incremental") in ("class", "domain")
     })  # fmt: skip
     if own:
         yield (
-            f"{_listed(iter(own))} {'is' if len(own) == 1 else 'are'} told which experience a "
-            "sample is from, which the others have to do without: no comparison with those."
+            f"{_listed(own)} {'is' if len(own) == 1 else 'are'} told which experience a "
+            "sample is from, and the others are not: do not compare them."
         )
 
 
@@ -236,7 +224,7 @@ def _shared_statistics(done: Sequence[Cell]) -> Iterator[str]:
         yield (
             f"{several(layers, 'normalisation layer')} with running statistics that models share: "
             "what a later model leaves there changes earlier ones although no weight moves, and no "
-            f"penalty of {_listed(iter(sorted(strategies)))} sees it, at any strength. Part of the "
+            f"penalty of {_listed(sorted(strategies))} sees it, at any strength. Part of the "
             "forgetting may be theirs alone; batch_norm: per_model or frozen shows how much."
         )
 
@@ -274,7 +262,7 @@ def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:
             yield f"{text}: shares of it (forgetting reduction) would say nothing and are left out."
 
 
-def _listed(names: Iterator[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     known = list(names)
     if len(known) <= 4:
         return ", ".join(known)

@@ -15,9 +15,6 @@ def coincidence_sentences(cells: Sequence[Cell]) -> Iterator[str]:
     """Say which strategies of one scenario give identical runs.
 
     The reason is given where the strategies are known to be the same with two models.
-
-    Args:
-        cells: All of the scenario.
     """
     facts = {cell.variant.strategy: cell.variant.facts for cell in cells}
     models = {len(record.accuracy_matrix) for cell in cells for record in cell.done}

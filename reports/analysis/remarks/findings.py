@@ -21,7 +21,6 @@ class Finding:
     """The findings of one scenario.
 
     Attributes:
-        scenario: Its name.
         references: What fine-tuning forgets and what models reach alone.
         strategies: For each strategy at its reported strengths, what it avoids and costs.
     """
@@ -32,12 +31,7 @@ class Finding:
 
 
 def findings(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Finding]:
-    """Describe each scenario that has finished runs.
-
-    Args:
-        cells: All of a report.
-        choices: What ``cross_fitting.choose`` returned for them, chosen on validation data.
-    """
+    """Describe each scenario that has finished runs."""
     found = []
     for scenario, members in by_scenario(cells).items():
         done = [cell for cell in members if cell.done]
@@ -63,18 +57,14 @@ def _by_turns(scenario: str, done: Sequence[Cell], compared: Sequence[Choice]) -
         average = cell.interval(AVERAGE)
         if cell.variant.role in {BASELINE, ALONE} and average.value is not None:
             how = "With" if cell.variant.role == BASELINE else "Trained alone, with"
-            seeds, alike = _seeds(average)
-            reached = bracketed(average, "%", seeds=alike)
-            sentences.append(f"{how} {cell.variant.label}, models end at {reached}{seeds}.")
-    strategies = []
-    for choice in compared:
-        if choice.reported is None:
-            strategies.append(_not_chosen(choice))
-            continue
-        average = choice.reported.interval(AVERAGE)
-        seeds, alike = _seeds(average)
-        reached = bracketed(average, "%", seeds=alike)
-        strategies.append(f"{_named(choice, choice.reported)}: average accuracy {reached}{seeds}.")
+            sentences.append(f"{how} {cell.variant.label}, models end at {_reached(average)}.")
+    strategies = [
+        _not_chosen(choice)
+        if choice.reported is None
+        else f"{_named(choice, choice.reported)}: average accuracy "
+        f"{_reached(choice.reported.interval(AVERAGE))}."
+        for choice in compared
+    ]
     return Finding(scenario, " ".join(sentences), strategies)
 
 
@@ -86,19 +76,22 @@ def _references(done: Sequence[Cell]) -> str:
         if cell.variant.role == BASELINE:
             loss = cell.interval("forgetting")
             seeds, alike = _seeds(loss, learned)
-            reached = bracketed(learned, "%", seeds=alike)
-            reason = cell.removed.reason
             sentences.append(
-                f"With {name}, earlier models forget {_forgotten(loss, reason, alike)} new models "
-                f"reach {reached}{seeds}."
+                f"With {name}, earlier models forget "
+                f"{_forgotten(loss, cell.removed.reason, alike)} new models reach "
+                f"{bracketed(learned, '%', seeds=alike)}{seeds}."
             )
         elif cell.variant.role == ALONE:
-            seeds, alike = _seeds(learned)
-            reached = bracketed(learned, "%", seeds=alike)
-            sentences.append(f"Trained alone ({name}), new models reach {reached}{seeds}.")
+            sentences.append(f"Trained alone ({name}), new models reach {_reached(learned)}.")
     if not any(cell.variant.role == BASELINE for cell in done):
         sentences.insert(0, "What would be forgotten without protection was not measured.")
     return " ".join(sentences)
+
+
+def _reached(found: Estimate) -> str:
+    """Write a number in per cent with its number of seeds."""
+    seeds, alike = _seeds(found)
+    return f"{bracketed(found, '%', seeds=alike)}{seeds}"
 
 
 def _forgotten(loss: Estimate, reason: str | None, seeds: int) -> str:
@@ -145,8 +138,7 @@ def _seeds(*found: Estimate) -> tuple[str, int]:
     """Say once how many seeds the numbers of a sentence come from, if that is the same for all.
 
     Returns:
-        The end of the sentence, and the number of seeds that its numbers need not repeat;
-        0 where each has to give its own.
+        The end of the sentence, and that number; 0 where each number has to give its own.
     """
     counts = {one.n for one in found if one.value is not None}
     if len(counts) != 1:

@@ -1,8 +1,8 @@
 """Unstable training: seeds on which a new model learns far less than on the others.
 
-What unstable training loses looks like forgetting, and whatever stabilises it looks like
-protection. So the report names the worst seed of the new models, not of the earlier ones.
-``reports/statistics/collapse.py`` defines "far less".
+Losses from unstable training look like forgetting, and a strategy that stabilises training looks
+like one that protects. So the report names the worst seed of the new models,
+not of the earlier ones. ``reports/statistics/collapse.py`` defines "far less".
 """
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ class Instability:
     """A new model that some seeds did not learn.
 
     Attributes:
-        model: Which model, counted from 0.
-        count: How many seeds are far below the others.
-        seeds: How many there are.
-        seed: The worst of them.
         worst: The model's accuracy on that seed just after its own training, a fraction.
         median: Its median accuracy over seeds, likewise.
     """
@@ -43,9 +39,6 @@ def instability(cell: Cell) -> Instability | None:
     """Return the new model with seeds far below the others whose worst one is furthest below.
 
     The accuracies compared are each new model's just after its own training, ``R[i][i]``, i >= 1.
-
-    Args:
-        cell: The runs of one variant.
 
     Returns:
         ``None`` where no seeds are far below the others, see ``collapse.strays``.
@@ -71,11 +64,7 @@ def last_is_unstable(cell: Cell) -> bool:
 
 
 def instability_sentences(done: Sequence[Cell]) -> Iterator[str]:
-    """Say where training is unstable in one scenario.
-
-    Args:
-        done: The cells of the scenario that have finished runs.
-    """
+    """Say where training is unstable in one scenario."""
     for cell in done:
         found = instability(cell)
         if found is None:

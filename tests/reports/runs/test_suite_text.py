@@ -19,6 +19,7 @@ strategies:
   finetune: {}
   wpl: {strengths: [0.5, 1.0e+4], clip: 3}
   online: {strategy: ewc, form: online, strength: 7}
+  buffers: {strategy: replay, memories: [20, 50]}
   replay: {memory: 20}
   lwf: {strategy: "avalanche:LwF", arguments: {alpha: 1.0, temperature: 2.0}}
 """
@@ -30,6 +31,9 @@ def test_it_gives_the_same_keys(tmp_path, record):
     records = [replace(record([[0.9]]), **run.cell()) for run in runs]
     texts = suite_files(records[::-1])
     assert list(texts) == ["mine"]
+    strategies = yaml.safe_load(texts["mine"])["strategies"]
+    assert strategies["wpl"]["strengths"] == [0.5, 1e4]
+    assert strategies["buffers"]["memories"] == [20, 50]
     (tmp_path / "again.yaml").write_text(texts["mine"])
     again = load_suite(str(tmp_path / "again.yaml")).runs("cpu", tmp_path)
     assert {run.key for run in again} == {run.key for run in runs}

@@ -4,10 +4,8 @@ from scipy import stats
 
 from palimpsest.benchmark.metrics import CHANGE
 from palimpsest.reports.analysis.verdicts import Verdict, judged
-from palimpsest.reports.statistics.effects import effect_size, rank_biserial
-from palimpsest.reports.statistics.holm import holm
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.pairs import compare_pairs
+from palimpsest.reports.statistics.pairs import compare_pairs, effect_size, holm, rank_biserial
 from palimpsest.reports.statistics.ratio import ratio_of_means
 from palimpsest.reports.statistics.two_samples import compare_independent
 
