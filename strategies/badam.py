@@ -9,10 +9,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import Dial, Facts
 from palimpsest.strategies.base.grown import fitted
-from palimpsest.strategies.base.hooks import Hooked
+from palimpsest.strategies.base.hooks import Configured, Hooked
 from palimpsest.strategies.base.likelihood import trained_outputs
 from palimpsest.strategies.base.settings import Count, NonNegative, Positive, Seed, StrategySettings
 from palimpsest.strategies.base.sparse import dense_gradients

@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import STRENGTH, Facts, Needs
-from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.hooks import Configured, Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
 from palimpsest.strategies.base.network import evaluation_mode, outputs_of_each, recurrent_kernels
 from palimpsest.strategies.base.settings import NonNegative, Positive, StrategySettings

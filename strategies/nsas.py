@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from palimpsest.strategies.base.architectures import Searchable, options_of, searchable
-from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import Dial, Facts
-from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.hooks import Configured, Task
 from palimpsest.strategies.base.settings import Count, Seed, Share, StrategySettings
 
 Architecture = tuple[int, ...]

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.architectures import edges_of
-from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import RANK, Facts
 from palimpsest.strategies.base.grown import fitted
-from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.hooks import Configured, Task
 from palimpsest.strategies.base.network import (
     Network,
     differentiable,

@@ -12,9 +12,8 @@ from avalanche.models import MultiTaskModule
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from palimpsest.strategies.base.configured import Configured
 from palimpsest.strategies.base.facts import DENSITY, Facts
-from palimpsest.strategies.base.hooks import Hooked, Task
+from palimpsest.strategies.base.hooks import Configured, Hooked, Task
 from palimpsest.strategies.base.network import Network, replaced_forward, running_statistics
 from palimpsest.strategies.base.seeded import seeded
 from palimpsest.strategies.base.settings import Count, PositiveShare, Seed, StrategySettings

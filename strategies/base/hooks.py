@@ -25,11 +25,13 @@ without hooks are plain plugins, and nothing here is called for them. ``turn``, 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
+
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 @runtime_checkable
@@ -164,6 +166,23 @@ class ChecksNetwork(Protocol):
         Raises:
             ValueError: It says what the method needs, and what to do.
         """
+
+
+class Configured(SupervisedPlugin):
+    """A plugin that is made from settings.
+
+    Args:
+        **settings: Those of the class's ``Settings``, by name; others have their defaults.
+
+    Attributes:
+        settings: The checked settings.
+    """
+
+    Settings: ClassVar[type[StrategySettings]] = StrategySettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = self.Settings(**settings)
 
 
 class Hooked(SupervisedPlugin):

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.configured import Configured
+from palimpsest.strategies.base.hooks import Configured
 from palimpsest.strategies.base.likelihood import as_trained
 
 

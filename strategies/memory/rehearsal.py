@@ -10,8 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from palimpsest.strategies.base.configured import Configured
-from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.hooks import Configured, Task
 from palimpsest.strategies.base.likelihood import trained_outputs
 from palimpsest.strategies.base.settings import Count, Seed, StrategySettings, Whole
 from palimpsest.strategies.memory.reservoir import Reservoir, Rows
