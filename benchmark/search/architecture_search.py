@@ -11,17 +11,11 @@ from pydantic import Field, model_validator
 from palimpsest.benchmark.data.paths import TEXT_PREFIX
 from palimpsest.benchmark.errors import UserError, quoted
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.scenarios.settings.scenario import (
-    OF_PLAIN,
-    Count,
-    CountFromZero,
-    Curve,
-    ScenarioSettings,
-)
+from palimpsest.benchmark.scenarios.settings.scenario import OF_PLAIN, Curve, ScenarioSettings
 from palimpsest.benchmark.search.plan import SearchPlan, spread
 from palimpsest.benchmark.search.samplers import Sampler, Uniform
 from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, SupernetChoice
-from palimpsest.benchmark.settings.values import Share
+from palimpsest.benchmark.settings.values import Count, CountFromZero, Share
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario

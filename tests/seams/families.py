@@ -13,8 +13,9 @@ from torch import nn
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.schedule import Visit, alternating
-from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.scenarios.streams.parts import Part
+from palimpsest.benchmark.settings.values import Count
 
 IGNORED = -100
 

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from palimpsest.benchmark.randomness.seeding import derive
-from palimpsest.benchmark.scenarios.settings.scenario import (
-    Count,
-    CountFromZero,
-    Curve,
-    Degrees,
-    Names,
-    ScenarioSettings,
-    Several,
-)
+from palimpsest.benchmark.scenarios.settings.scenario import Curve, ScenarioSettings
+from palimpsest.benchmark.settings.values import Count, CountFromZero, Degrees, Names, Several
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.models.bank import ModelBank

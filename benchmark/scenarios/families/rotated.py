@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from palimpsest.benchmark.scenarios.settings.changed_images import ChangedImages
-from palimpsest.benchmark.scenarios.settings.scenario import Degrees
+from palimpsest.benchmark.settings.values import Degrees
 
 
 class Rotated(ChangedImages):

@@ -12,8 +12,8 @@ from palimpsest.benchmark.data.catalog import outline
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.incremental import Incremental
-from palimpsest.benchmark.scenarios.settings.scenario import Several
 from palimpsest.benchmark.scenarios.settings.task_sequence import TaskSequence
+from palimpsest.benchmark.settings.values import Several
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario

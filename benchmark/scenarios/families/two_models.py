@@ -11,14 +11,13 @@ from palimpsest.benchmark.data.catalog import outline
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.optimizers import Optimizer, RMSprop
-from palimpsest.benchmark.scenarios.settings.scenario import (
+from palimpsest.benchmark.scenarios.settings.scenario import Curve, ScenarioSettings
+from palimpsest.benchmark.settings.values import (
     Count,
     CountFromZero,
-    Curve,
     Degrees,
     Fraction,
     Names,
-    ScenarioSettings,
     Several,
 )
 

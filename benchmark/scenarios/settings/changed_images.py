@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from palimpsest.benchmark.scenarios.settings.incremental import Incremental
-from palimpsest.benchmark.scenarios.settings.scenario import Several
 from palimpsest.benchmark.scenarios.settings.task_sequence import TaskSequence
+from palimpsest.benchmark.settings.values import Several
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario

@@ -15,13 +15,9 @@ from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Optimizer
 from palimpsest.benchmark.settings.values import (
     Count,
     CountFromZero,
-    Decay,
-    Degrees,
     Fraction,
-    Names,
     Rate,
     Settings,
-    Several,
     named,
 )
 
@@ -30,19 +26,6 @@ if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario
     from palimpsest.benchmark.scenarios.streams.parts import Amounts, DataSet, Part
 
-__all__ = [
-    "Count",
-    "CountFromZero",
-    "Curve",
-    "Decay",
-    "Degrees",
-    "Fraction",
-    "Names",
-    "Rate",
-    "ScenarioSettings",
-    "Settings",
-    "Several",
-]
 _MOST_WEIGHTS = 10**9
 """The limit of a layer: 4 GB, and as much for gradients and each moment of the optimizer."""
 

@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field, model_validator
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.scenarios.settings.scenario import (
-    Count,
-    Curve,
-    Fraction,
-    ScenarioSettings,
-    Several,
-)
+from palimpsest.benchmark.scenarios.settings.scenario import Curve, ScenarioSettings
+from palimpsest.benchmark.settings.values import Count, Fraction, Several
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.streams.parts import Part

@@ -50,7 +50,8 @@ import torch
 from torch import nn
 from avalanche.training.plugins import SupervisedPlugin
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.settings.values import Count
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.settings import StrategySettings

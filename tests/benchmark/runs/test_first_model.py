@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.settings.values import Count
 
 
 class Numpy(nn.Module):

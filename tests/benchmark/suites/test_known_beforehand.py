@@ -104,7 +104,8 @@ import torch
 
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.scenarios.streams.parts import Part
-from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.settings.values import Count
 
 
 class Odd(ScenarioSettings):
