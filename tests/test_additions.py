@@ -113,6 +113,6 @@ main(["report", "a.db", "-o", "a.html", "--tables", "csv"])
 def test_a_suite_runs_with_them_and_the_report_shows_what_the_probe_recorded(tree):
     (tree / "added.yaml").write_text(SUITE)
     python(tree, "-c", RUN)
-    written = (tree / "a_files" / "scenario-noisy_labels-recorded.csv").read_text()
+    written = (tree / "a_files" / "scenario-noisy-labels-recorded.csv").read_text()
     assert written.startswith("scenario,variant,seed,probe,model,block,norm")
     assert "gradient_norm,2,head_2," in written
