@@ -66,9 +66,3 @@ class MAS(Regularizer):
             return output_sensitivity(strategy.model, parameters, inputs, task_label=label)
 
         return mean_over_labels(parameters, labels, of_label)
-
-    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the new importance and move the anchor to the new weights."""
-        if name in self.importances:
-            importance = self.importances[name] + importance
-        return importance, value

@@ -32,12 +32,14 @@ def load(name: str) -> type[Any]:
     from palimpsest.benchmark.probes.base.probe import Probe
 
     module = import_module(f"{__name__}.{name}")
-    (found,) = (
+    found = [
         each
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, Probe) and each.__module__ == module.__name__
-    )
-    return found
+    ]
+    if len(found) != 1:
+        raise TypeError(f"{module.__file__} defines {len(found)} subclasses of Probe, not one")
+    return found[0]
 
 
 def checked(

@@ -1,6 +1,6 @@
 """Parts of pages that are written from the code, and so say what it does.
 
-Each directive is a function from its argument to Markdown: ``{scenario} split``, say.
+Each directive is a function from its argument to Markdown: ``{settings} module.Class``, say.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from palimpsest.benchmark.cli.printing.listings import facts
+from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.plugins.families import FAMILIES
@@ -106,6 +107,20 @@ def scenario(name: str) -> str:
     return "\n\n".join([restructured(_docstring(family)), settings(family, own)])
 
 
+def every_scenario() -> str:
+    """A section for each family."""
+    return "\n\n".join(f"## {name}\n\n{scenario(name)}" for name in FAMILIES)
+
+
+def data_sets() -> str:
+    """The data sets that have a name."""
+    rows = (
+        (code(each.name), _images(each.input_shape), str(each.n_classes), _files(each.layouts))
+        for each in SETS.values()
+    )
+    return table(("`data`", "images", "classes", "files below the data folder"), rows)
+
+
 def settings_of(place: str) -> str:
     """The settings of any model, ``module.Class``."""
     module, _, name = place.rpartition(".")
@@ -154,7 +169,8 @@ def suites() -> str:
 WRITERS: dict[str, Callable[..., str]] = {
     "strategies": strategies,
     "every_strategy": every_strategy,
-    "scenario": scenario,
+    "every_scenario": every_scenario,
+    "data_sets": data_sets,
     "settings": settings_of,
     "metrics": metrics,
     "probes": probes,
@@ -173,6 +189,19 @@ class FromCode(SphinxDirective):
         """Return the part, parsed as a part of this page."""
         text = WRITERS[self.name](*self.arguments)
         return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+def _images(shape: tuple[int, int, int]) -> str:
+    channels, height, width = shape
+    return f"{height} x {width}{', RGB' if channels == 3 else ''}"
+
+
+def _files(layouts: tuple[tuple[str, ...], ...]) -> str:
+    """The folder of the files, or the files where they have none."""
+    if not layouts:
+        return "none"
+    folders = {file.rpartition("/")[0] for file in layouts[0]} - {""}
+    return ", ".join(map(code, sorted(folders) or layouts[0]))
 
 
 def _docstring(documented: type[Any]) -> str:

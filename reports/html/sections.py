@@ -29,6 +29,7 @@ from palimpsest.reports.tables.cost import cost_table
 from palimpsest.reports.tables.forgetting import forgetting_table
 from palimpsest.reports.tables.metrics import SEARCH, TRANSFER, metrics_table
 from palimpsest.reports.tables.ranking import choice_table, frontier_table, ranking_table
+from palimpsest.reports.tables.recorded import recorded_table
 from palimpsest.reports.tables.table import Table
 from palimpsest.reports.tables.true_ranking import true_ranking_table
 from palimpsest.reports.tables.uncertainty import uncertainty_table
@@ -193,6 +194,7 @@ _OF_SCENARIOS = (
         "What happened inside?",
         "Inside",
         "What the suite’s probes recorded.",
+        {"recorded": (9, lambda scope: recorded_table(scope.done))},
     ),
 )
 

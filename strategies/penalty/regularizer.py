@@ -94,9 +94,9 @@ class _Penalised:
 class Regularizer(SharedParameterPenalty):
     """A quadratic penalty on the parameters that the current model shares with earlier ones.
 
-    ``strength/2 * sum_i I_i (theta_i - anchor_i)^2``. Subclasses implement ``estimate`` and
-    ``consolidate``. With ``normalise: mean`` every I_i is divided by the mean of all, over all
-    elements of the parameters that have one.
+    ``strength/2 * sum_i I_i (theta_i - anchor_i)^2``. Subclasses implement ``estimate``, and may
+    override ``consolidate``. With ``normalise: mean`` every I_i is divided by the mean of all, over
+    all elements of the parameters that have one.
 
     Attributes:
         importances: I by parameter name, for protected parameters that some earlier model used,
@@ -125,9 +125,10 @@ class Regularizer(SharedParameterPenalty):
             parameters: The parameters that had a gradient in this training, by name.
         """
 
-    @abstractmethod
     def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Combine a parameter's new importance with that of earlier models.
+
+        By default importances are added, and the anchor is the parameter's new value.
 
         Args:
             name: The parameter; ``name in self.importances`` if an earlier model used it.
@@ -137,6 +138,9 @@ class Regularizer(SharedParameterPenalty):
         Returns:
             The importance and the anchor from now on.
         """
+        if name in self.importances:
+            importance = self.importances[name] + importance
+        return importance, value
 
     def observe_gradients(self) -> None:
         """Observe the loss's gradients of a step; by default nothing."""

@@ -52,10 +52,15 @@ def _data() -> list[tuple[Tensor, Tensor]]:
     return parts
 
 
-def _after_the_first(candidate: Candidate, strength: float) -> Any:
-    """Train a linear model on the first problem, all samples at once; return its strategy."""
+def _after_the_first(candidate: Candidate, strength: float) -> tuple[Any, Any]:
+    """Train a linear model on the first problem, all samples at once.
+
+    Returns:
+        The Avalanche strategy, and the plugin under test.
+    """
     torch.manual_seed(0)
     model = nn.Linear(FEATURES, CLASSES)
+    plugin = candidate.make_plugin(strength)
     strategy = InMemoryTraining(
         model=model,
         optimizer=optim.SGD(model.parameters(), lr=2.0),
@@ -63,12 +68,12 @@ def _after_the_first(candidate: Candidate, strength: float) -> Any:
         steps=[_FIRST_STEPS, _STEPS],
         order_seeds=[0, 1],
         device="cpu",
-        plugins=[candidate.make_plugin(strength), _Decay()],
+        plugins=[plugin, _Decay()],
     )
     _train(strategy, 0)
     if {name for name, _ in strategy.model.named_parameters()} != {"weight", "bias"}:
         raise NotApplicableError("it gives the model other parameters")
-    return strategy
+    return strategy, plugin
 
 
 def _train(strategy: Any, problem: int) -> None:
@@ -104,9 +109,12 @@ def _flat(model: nn.Linear) -> Tensor:
 
 
 def _half_way(candidate: Candidate) -> tuple[float, Tensor, Tensor]:
-    """Return a strength whose minimum is half-way to fine-tuning's, that minimum, and the start."""
-    strategy = _after_the_first(candidate, 1.0)
-    model, plugin = strategy.model, strategy.plugins[0]
+    """Return a strength whose minimum is about half way to the one without a penalty.
+
+    Also that minimum and the first model's weights.
+    """
+    strategy, plugin = _after_the_first(candidate, 1.0)
+    model = strategy.model
     state = {name: value.clone() for name, value in model.state_dict().items()}
     first = _flat(model)
     free = (_minimum(model, lambda: torch.zeros(())) - first).norm()
@@ -128,7 +136,7 @@ def _half_way(candidate: Candidate) -> tuple[float, Tensor, Tensor]:
 
 def _end(candidate: Candidate, strength: float, make: MakeOptimizer) -> Tensor:
     """Return where the training of both models ends, the second behind an optimizer."""
-    strategy = _after_the_first(candidate, strength)
+    strategy, _ = _after_the_first(candidate, strength)
     strategy.optimizer = make(strategy.model.parameters())
     _train(strategy, 1)
     return _flat(strategy.model)

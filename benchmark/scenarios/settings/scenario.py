@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.models.choice import Network
 from palimpsest.benchmark.scenarios.settings.augment import Augment
 from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, LearningRateSchedule
@@ -64,8 +65,7 @@ class ScenarioSettings(Settings):
     family: str
     data: str = Field(
         "digits",
-        description="digits, mnist, fashion_mnist, kmnist, emnist, svhn, cifar10, cifar100, stl10 "
-        "or folder:PATH (see Data sets).",
+        description=f"{', '.join(SETS)} or folder:PATH (see Data sets).",
     )
     samples: Count | None = Field(
         None, description="Training samples used, a fixed random choice; null: all."
