@@ -34,7 +34,7 @@ _points = partial(percent, signed=True)
 
 
 @dataclass(frozen=True)
-class Line:
+class BoardRow:
     """A row of a board, written.
 
     Attributes:
@@ -84,15 +84,15 @@ class Board:
         return self.found.reference
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[BoardRow]:
         """Its rows, against the baseline."""
         return [self._line(place, one) for place, one in enumerate(self.found.contenders)]
 
-    def _line(self, place: int, one: Contender) -> Line:
+    def _line(self, place: int, one: Contender) -> BoardRow:
         own = self.found.judgements.get((place, self.found.baseline or 0))
         marks = [*one.marks, *([one.reason] if one.reason else [])]
         verdict, words, numbers, n = written(own)
-        return Line(
+        return BoardRow(
             one.strategies,
             named(one),
             self.colors[place],
@@ -128,7 +128,7 @@ class Board:
 
 
 @dataclass(frozen=True, eq=False)
-class Matrix:
+class ScenarioMatrix:
     """Scenarios by strategies: each one's difference from the baseline in average accuracy.
 
     Attributes:
@@ -201,7 +201,7 @@ def _number(found: Estimate, write: Callable[[float | None], str]) -> tuple[str,
     return write(found.value), spread(found, write).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def _cell(line: Line | None) -> tuple[str, str]:
+def _cell(line: BoardRow | None) -> tuple[str, str]:
     if line is None:
         return _NOTHING
     return line.verdict, line.numbers[0][0] if line.numbers else line.verdict

@@ -9,10 +9,10 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.html.boards import Board, Matrix
+from palimpsest.reports.html.boards import Board, ScenarioMatrix
 from palimpsest.reports.html.downloads import downloads
 from palimpsest.reports.html.live import LivePlot
-from palimpsest.reports.html.parts import Facts, Words
+from palimpsest.reports.html.parts import FactList, Words
 from palimpsest.reports.tables.table import Table
 from palimpsest.reports.wording.words import several
 
@@ -28,7 +28,7 @@ def environment() -> Environment:
     )
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     made.filters |= {"several": several, "downloads": downloads}
-    for kind in (Words, Facts, Table, Plot, LivePlot, Board, Matrix):
+    for kind in (Words, FactList, Table, Plot, LivePlot, Board, ScenarioMatrix):
         made.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
     return made
 

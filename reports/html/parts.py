@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.html.anchors import ALL
-from palimpsest.reports.html.boards import Board, Matrix
+from palimpsest.reports.html.boards import Board, ScenarioMatrix
 from palimpsest.reports.tables.table import Column, Table
 
 
@@ -25,7 +25,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class Facts:
+class FactList:
     """A list of names and values.
 
     Attributes:
@@ -35,7 +35,7 @@ class Facts:
     pairs: Sequence[tuple[str, str]]
 
 
-Part = Words | Facts | Table | Plot | Board | Matrix
+Part = Words | FactList | Table | Plot | Board | ScenarioMatrix
 
 
 @dataclass(frozen=True)

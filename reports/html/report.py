@@ -18,7 +18,7 @@ from palimpsest.reports.html.chapters import Chapter, chapters, each_once
 from palimpsest.reports.html.drawing import Drawings, marks_data
 from palimpsest.reports.html.environment import digest, environment, text_of
 from palimpsest.reports.html.live import LivePlot
-from palimpsest.reports.html.parts import Facts
+from palimpsest.reports.html.parts import FactList
 from palimpsest.reports.html.run_details import run_details
 from palimpsest.reports.html.runs_table import run_columns, runs_data
 from palimpsest.reports.html.watching import Live
@@ -148,7 +148,7 @@ def _document(
         run_columns=[column for column in run_columns(cells) if column.title],
         data=data,
         failures=failures(cells),
-        origin=Facts(origin(records, sources)),
+        origin=FactList(origin(records, sources)),
         citations=f"{citation()}\n\n{WPL_PAPER}",
         suites=suite_files(records, suites),
         settings=exact_settings(cells),

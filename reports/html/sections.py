@@ -17,10 +17,10 @@ from palimpsest.reports.figures.curves import CurvesPlot
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.figure import RANKING, ReportRuns, Scope, figures
 from palimpsest.reports.html.anchors import ALL, anchor
-from palimpsest.reports.html.boards import Board, Matrix, board
+from palimpsest.reports.html.boards import Board, ScenarioMatrix, board
 from palimpsest.reports.html.live import live_plane
 from palimpsest.reports.html.live_curves import live_curves
-from palimpsest.reports.html.parts import Facts, Group, Part, Section, Words
+from palimpsest.reports.html.parts import FactList, Group, Part, Section, Words
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.provenance import scenario_facts
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS
@@ -311,7 +311,7 @@ def _answers(report: ReportRuns, prefix: str) -> Iterator[Group]:
             )
 
 
-def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> Matrix:
+def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> ScenarioMatrix:
     failed = {
         scope.scenarios[0]: list(dict.fromkeys(cell.variant.strategy for cell in scope.cells))
         for scope in report.scenarios
@@ -319,7 +319,7 @@ def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> Mat
     }
     order = [name for scope in report.scenarios for name in scope.scenarios]
     order = [name for name in order if name in {*boards, *failed}]
-    return Matrix(dict(boards), failed, order, next(iter(boards.values())).baseline, prefix)
+    return ScenarioMatrix(dict(boards), failed, order, next(iter(boards.values())).baseline, prefix)
 
 
 def _compared(report: ReportRuns, prefix: str) -> Iterator[Group]:
@@ -331,7 +331,7 @@ def _compared(report: ReportRuns, prefix: str) -> Iterator[Group]:
     nothing = Words("No run finished, so there is nothing to compare.")
     for scope in report.scenarios:
         (name,) = scope.scenarios
-        facts = Facts(scenario_facts(next(scope.cells[0].runs)))
+        facts = FactList(scenario_facts(next(scope.cells[0].runs)))
         yield Group(name, [words.get(name, nothing), facts], f"{prefix}{anchor(name)}")
     warnings = caveats(report.cells, report.choices, report.standings)
     if warnings:

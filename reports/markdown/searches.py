@@ -14,7 +14,7 @@ from palimpsest.reports.analysis.ground_truth import Truth, truth_of
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
 from palimpsest.reports.figures.drawing.colors import Identity, colors
 from palimpsest.reports.figures.drawing.style import Style, Styles
-from palimpsest.reports.figures.searches.gains import Way, gains_plot
+from palimpsest.reports.figures.searches.gains import GainLine, gains_plot
 from palimpsest.reports.figures.searches.rewards import rewards_plot
 from palimpsest.reports.figures.searches.truth import true_ranking_plot
 from palimpsest.reports.figures.searches.visits import forgetting_plot
@@ -30,7 +30,7 @@ Written = str | Sequence[str]
 """A variant as it is written, or a pair of a scenario and a variant of it."""
 
 
-class EqualGain(NamedTuple):
+class EqualGainNumbers(NamedTuple):
     """A variant and a control at the same own gain, see ``analysis/equal_gain.py``."""
 
     ratio: Number
@@ -90,7 +90,7 @@ class SearchStudy(IllustratedStudy):
 
     def at_equal_gain(
         self, scenario: str, variant: str, control: Sequence[Written], period: Period = "all"
-    ) -> EqualGain:
+    ) -> EqualGainNumbers:
         """Compare the forgetting of visits with a control's at the same own gain.
 
         ``ratio`` is forgetting of the variant divided by that of the control; it says so where the
@@ -108,7 +108,7 @@ class SearchStudy(IllustratedStudy):
         points = [self._place(scenario, written)[1] for written in control]
         found = at_equal_gain(cell, points, period)
         loss, gain = (measure_of(measure, [cell]) for measure in (FORGETTING, GAIN))
-        return EqualGain(
+        return EqualGainNumbers(
             Number(found.ratio, RATIO),
             Number(found.gain, gain),
             Number(found.own, loss),
@@ -202,9 +202,9 @@ class SearchStudy(IllustratedStudy):
             raise UserError(f"figure {name!r}: nothing to show; give strategies= or series=")
         styles = self._styles.of({own: cells[own][0] for own in strategies}, list(strategies))
         styles |= _own_styles({own: cells[own][0] for own in series})
-        ways = {own: Way(found, ends[own], styles[own]) for own, found in cells.items()}
-        names = {own: labels.get(own, own) for own in ways}
-        return self._album.add(name, gains_plot(ways, names, caption))
+        lines = {own: GainLine(found, ends[own], styles[own]) for own, found in cells.items()}
+        names = {own: labels.get(own, own) for own in lines}
+        return self._album.add(name, gains_plot(lines, names, caption))
 
     def _lines(self, scenario: str, variants: Sequence[Written]) -> dict[str, Cell]:
         if not variants:

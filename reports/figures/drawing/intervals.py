@@ -71,3 +71,13 @@ def draw_intervals(
     # The limits of the axes do not include the shift to the side.
     ax.update_datalim([*means, *alone, *(end for bar in bars for end in bar)])
     ax.autoscale_view()
+
+
+def drawn_range(found: Estimate) -> tuple[float, float, float]:
+    """Return a mean and the ends of its interval; of few seeds the lowest and the highest."""
+    value, low, high = found.value, found.low, found.high
+    low = found.minimum if low is None else low
+    high = found.maximum if high is None else high
+    if value is None or low is None or high is None:
+        raise ValueError("an undefined mean cannot be drawn")
+    return value, low, high

@@ -24,7 +24,7 @@ _LATER = "steps since model 2 began"
 _POINTS = 240  # per line: more cannot be seen, and would make the files large
 
 
-class Measured(StrEnum):
+class MeasuredModels(StrEnum):
     """Of which models a panel shows accuracies, while which others train."""
 
     ALL = "all"
@@ -35,7 +35,7 @@ class Measured(StrEnum):
 
 
 @dataclass(frozen=True)
-class Selection:
+class CurveSelection:
     """Which of a scenario's curves a panel shows, and over which steps.
 
     Attributes:
@@ -46,7 +46,7 @@ class Selection:
             switches; 0 for all of the training.
     """
 
-    measured: Measured
+    measured: MeasuredModels
     model: int | None = None
     first: int = 0
 
@@ -61,9 +61,9 @@ class Selection:
         """
         if self.model is not None:
             frame = frame[(frame["model"] == self.model) & (frame["trained"] > 0)]
-        elif self.measured == Measured.EARLIER:
+        elif self.measured == MeasuredModels.EARLIER:
             frame = frame[frame["model"] < frame["trained"]]
-        elif self.measured == Measured.NEW:
+        elif self.measured == MeasuredModels.NEW:
             frame = frame[(frame["model"] == frame["trained"]) & (frame["trained"] > 0)]
         if self.first:
             lines = _means(frame[frame["step"] <= self.first], ["variant", "seed", "step"])
@@ -90,14 +90,14 @@ class Panel:
     title: str
     axis: str
     measured: pd.DataFrame
-    selection: Selection
+    selection: CurveSelection
     group: str
     width: float = 1.0
     shaded: float = 0.0
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """Its lines, see ``Selection.lines``."""
+        """Its lines, see ``CurveSelection.lines``."""
         return self.selection.lines(self.measured)
 
     @cached_property
@@ -113,7 +113,7 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     """Choose the panels for one scenario's curves (see ``frames.curves_frame``)."""
     last = int(frame["trained"].max())
     if last == 0:
-        return [Panel("model 1", "steps", frame, Selection(Measured.ALL), "new")]
+        return [Panel("model 1", "steps", frame, CurveSelection(MeasuredModels.ALL), "new")]
     close = _measured_closely(frame)
     begin = [first_steps(frame, close)] if close else []
     if last == 1:
@@ -121,7 +121,9 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     if last >= MANY:
         return [*begin, earlier_models(frame), new_model(frame)]
     each = [
-        Panel(f"model {model + 1}", _LATER, frame, Selection(Measured.ALL, model), "each")
+        Panel(
+            f"model {model + 1}", _LATER, frame, CurveSelection(MeasuredModels.ALL, model), "each"
+        )
         for model in range(last + 1)
     ]
     return [*begin, *each]
@@ -132,7 +134,7 @@ def earlier_models(frame: pd.DataFrame) -> Panel:
     title, axis = "earlier models, mean", _LATER
     if frame["trained"].max() == 1:
         title, axis = "model 1 while model 2 trains", "steps of model 2"
-    return Panel(title, axis, frame, Selection(Measured.EARLIER), "earlier")
+    return Panel(title, axis, frame, CurveSelection(MeasuredModels.EARLIER), "earlier")
 
 
 def new_model(frame: pd.DataFrame) -> Panel:
@@ -140,7 +142,7 @@ def new_model(frame: pd.DataFrame) -> Panel:
     title, axis = "the model in training", _LATER
     if frame["trained"].max() == 1:
         title, axis = "model 2", "steps of model 2"
-    return Panel(title, axis, frame, Selection(Measured.NEW), "new")
+    return Panel(title, axis, frame, CurveSelection(MeasuredModels.NEW), "new")
 
 
 def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
@@ -155,7 +157,9 @@ def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
     title, axis = f"earlier models, first {steps} steps", "steps since a new model began"
     if frame["trained"].max() == 1:
         title, axis = f"model 1, first {steps} steps", "steps of model 2"
-    return Panel(title, axis, frame, Selection(Measured.EARLIER, first=steps), "earlier", 0.9)
+    return Panel(
+        title, axis, frame, CurveSelection(MeasuredModels.EARLIER, first=steps), "earlier", 0.9
+    )
 
 
 def average(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import ACCURACY, CHANGE
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
 from palimpsest.reports.figures.drawing.curves import draw_curves
+from palimpsest.reports.figures.drawing.intervals import drawn_range
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.style import Style
@@ -118,10 +119,7 @@ def growth_frame(cell: Cell) -> pd.DataFrame:
             values = [_value(panel, matrix, t) for matrix in matrices]
             found = mean_estimate({"": values}, CHANGE if panel == "forgotten" else ACCURACY)
             if found.value is not None:
-                low = found.minimum if found.low is None else found.low
-                high = found.maximum if found.high is None else found.high
-                ends = [end for end in (found.value, low, high) if end is not None]
-                rows.append((panel, t + 1, *(100 * end for end in ends)))
+                rows.append((panel, t + 1, *(100 * end for end in drawn_range(found))))
     return pd.DataFrame(rows, columns=["panel", "models", "mean", "low", "high"])
 
 

@@ -63,7 +63,7 @@ class ScenarioColumn:
 
 
 @dataclass(frozen=True, eq=False)
-class _Spot:
+class _AxesContent:
     """What one pair of axes shows.
 
     Attributes:
@@ -180,7 +180,7 @@ def _frame(column: ScenarioColumn) -> pd.DataFrame:
 
 def _spot(
     row: str, column: ScenarioColumn, frame: pd.DataFrame, styles: Mapping[str, Style], first: int
-) -> _Spot:
+) -> _AxesContent:
     panel = {"earlier": earlier_models, "new": new_model}.get(
         row, partial(first_steps, steps=first)
     )(frame)
@@ -194,7 +194,7 @@ def _spot(
         # References with only step 0 in this row are shown only with the whole curve.
         points = [one for one in points if any(0 < x <= first for x in one.steps)]
     level = _before(column) if row != "new" and frame["trained"].max() == 1 else None
-    return _Spot(panel, curves, points, level, whole=row != "first")
+    return _AxesContent(panel, curves, points, level, whole=row != "first")
 
 
 def _before(column: ScenarioColumn) -> float | None:
@@ -204,7 +204,7 @@ def _before(column: ScenarioColumn) -> float | None:
     return None if found is None else 100 * found
 
 
-def _draw(ax: Axes, spot: _Spot, styles: Mapping[str, Style]) -> None:
+def _draw(ax: Axes, spot: _AxesContent, styles: Mapping[str, Style]) -> None:
     draw_curves(ax, spot.curves)
     mark_phases(ax, spot.panel)
     if spot.level is not None:

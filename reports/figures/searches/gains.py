@@ -31,7 +31,7 @@ _HALF = 6.0
 
 
 @dataclass(frozen=True)
-class Way:
+class GainLine:
     """The points of one line.
 
     Attributes:
@@ -46,7 +46,7 @@ class Way:
 
 
 def gains_plot(
-    ways: Mapping[str, Way],
+    ways: Mapping[str, GainLine],
     names: Mapping[str, str],
     caption: str,
     title: str = "",
@@ -93,7 +93,7 @@ def gains_plot(
 
 
 def _draw(
-    ax: Axes, ways: Mapping[str, Way], names: Mapping[str, str], across: Metric, up: Metric
+    ax: Axes, ways: Mapping[str, GainLine], names: Mapping[str, str], across: Metric, up: Metric
 ) -> None:
     labels: list[Label] = []
     markers: list[tuple[float, float, float]] = []
@@ -171,7 +171,7 @@ def _mark(
 
 
 def _frame(
-    ways: Mapping[str, Way], names: Mapping[str, str], across: Metric, up: Metric
+    ways: Mapping[str, GainLine], names: Mapping[str, str], across: Metric, up: Metric
 ) -> pd.DataFrame:
     rows = [
         (names[line], cell.scenario, cell.variant.label, x.value, x.low, x.high, y.value, y.low,
@@ -189,12 +189,12 @@ def strategy_gains_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) 
     shown = searches_of(cells)
     if not shown:
         return None
-    ways: dict[str, Way] = {}
+    ways: dict[str, GainLine] = {}
     for strategy in dict.fromkeys(cell.variant.strategy for cell in shown):
         own = [cell for cell in shown if cell.variant.strategy == strategy]
         style = styles[own[0].variant]
         base = Style(style.base, style.linestyle, style.marker, style.base)
-        ways[strategy] = Way(own, [cell.variant.value for cell in own], base)
+        ways[strategy] = GainLine(own, [cell.variant.value for cell in own], base)
     names = {strategy: strategy for strategy in ways}
     return gains_plot(ways, names, "", "Forgetting and own gain", _HALF)
 
