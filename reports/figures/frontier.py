@@ -13,19 +13,16 @@ from palimpsest.benchmark.runs.record import STRENGTH, Dial
 from palimpsest.reports.analysis.frontier import Frontier, Frontiers, Point
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.breakdown_marks import draw_margin, marked
-from palimpsest.reports.figures.drawing.canvas import MARKER, WIDTH, Margins, canvas, titled
-from palimpsest.reports.figures.drawing.labels import Label, lines_of, wrapped, write_labels
-from palimpsest.reports.figures.drawing.overlap import keep_visible, nested
+from palimpsest.reports.figures.drawing.canvas import WIDTH, Margins, canvas, titled
+from palimpsest.reports.figures.drawing.labels import Label, lines_of, wrapped
+from palimpsest.reports.figures.drawing.overlap import nested
 from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.points import (
-    SEED_SIZE,
-    bars_of,
     draw_points,
     handle_of,
-    is_placed,
+    label_points,
     limit_axes,
-    place_of,
-    seeds_of,
+    plane_point,
 )
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Variant, dial_of
@@ -107,7 +104,7 @@ def plane_plot(
     Returns:
         The plot, or ``None`` where there is nothing to place (one model).
     """
-    if not any(is_placed(p) for plane in planes for _, points in plane.lines for p in points):
+    if not any(plane_point(p.x, p.y) for plane in planes for _, own in plane.lines for p in own):
         return None
     points = {s: own for plane in reversed(planes) for s, own in plane.lines}
     ends = {end.variant.strategy for plane in planes for end in plane.found.ends}
@@ -177,29 +174,20 @@ def plane_plot(
 
 
 def _draw_plane(ax: Axes, plane: Plane, styles: Mapping[Variant, Style], *, labelled: bool) -> None:
-    ways = [[place_of(point) for point in points if is_placed(point)] for _, points in plane.lines]
+    placed = [[plane_point(point.x, point.y) for point in points] for _, points in plane.lines]
+    paths = [[point.spot for point in own if point] for own in placed]
     drawn = [
         mark
-        for (_, points), width in zip(plane.lines, nested(ways, 1.2), strict=True)
+        for (_, points), width in zip(plane.lines, nested(paths, 1.2), strict=True)
         for mark in draw_points(ax, points, styles, width)
     ]
     limit_axes(ax, ticks=7)
-    sizes = keep_visible(ax, [line for _, line in drawn], MARKER)
-    if not labelled:
-        return
-    write_labels(
-        ax,
-        [
-            Label(p.variant.value, *place_of(p), styles[p.variant].ink)
-            for p, _ in drawn
-            if p.variant.strength is not None
-        ],
-        [
-            *((*place_of(point), size) for (point, _), size in zip(drawn, sizes, strict=True)),
-            *((*spot, SEED_SIZE) for point, _ in drawn for spot in seeds_of(point)),
-        ],
-        [*ways, *(bar for point, _ in drawn for bar in bars_of(point))],
-    )
+    labels = [
+        Label(point.variant.value, *own.spot, styles[point.variant].ink)
+        for point, own, _ in drawn
+        if labelled and point.variant.strength is not None
+    ]
+    label_points(ax, [(own, mark) for _, own, mark in drawn], labels, paths)
 
 
 def _frame(plane: Plane) -> pd.DataFrame:

@@ -37,8 +37,8 @@ REPORT = Kind(
 """The report, as its template begins."""
 
 _SCRIPTS = (
-    "answer", "drawing", "plane", "marks", "names", "downloads", "pictures", "chart", "curves",
-    "run_page", "runs", "open",
+    "answer", "drawing", "plane", "marks", "downloads", "pictures", "chart", "curves", "run_page",
+    "runs",
 )  # fmt: skip
 """In this order: later ones use what earlier ones define."""
 

@@ -121,10 +121,8 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     if last >= MANY:
         return [*begin, earlier_models(frame), new_model(frame)]
     each = [
-        Panel(
-            f"model {model + 1}", _LATER, frame, CurveSelection(MeasuredModels.ALL, model), "each"
-        )
-        for model in range(last + 1)
+        Panel(f"model {n + 1}", _LATER, frame, CurveSelection(MeasuredModels.ALL, n), "each")
+        for n in range(last + 1)
     ]
     return [*begin, *each]
 

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import ACCURACY, CHANGE
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
-from palimpsest.reports.figures.drawing.curves import draw_curves
 from palimpsest.reports.figures.drawing.intervals import drawn_range
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.searches.by_strategy import draw_lines
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import mean_estimate
 
@@ -67,12 +66,9 @@ def growth_plot(
                 here = frame[(frame["scenario"] == title) & (frame["panel"] == panel)]
                 lines = here.rename(columns={"models": "x"}).assign(phase=0)
                 shown = [(styles[v], lines[lines["variant"] == v]) for v in cells]
-                draw_curves(ax, shown, marker=_MARKER)
-                ax.autoscale_view()
+                draw_lines(ax, shown, marker=_MARKER)
                 if ax in grid[0]:
                     ax.set_title(heading, loc="left")
-                ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-                ax.yaxis.set_major_locator(MaxNLocator(5))
             axes[0].set_ylabel(wrapped(title, _NAME))
         for ax in grid[-1]:
             ax.set_xlabel("models trained")

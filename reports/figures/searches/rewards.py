@@ -16,7 +16,7 @@ from palimpsest.reports.figures.drawing.curves import draw_curves
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.rows import compared_rows
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.searches.by_strategy import draw_lines, grid_of
+from palimpsest.reports.figures.searches.by_strategy import draw_row, grid_of
 from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.statistics.grouped import drawn, over_seeds
 
@@ -95,7 +95,7 @@ def controller_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> P
     def draw() -> Figure:
         figure, grid = grid_of(rows, 1, styles)
         for row, (ax,) in zip(rows, grid, strict=True):
-            draw_lines(ax, row, styles, frame)
+            draw_row(ax, row, styles, frame)
             ax.set_ylabel("reward")
         grid[-1][0].set_xlabel("steps of the controller")
         return figure

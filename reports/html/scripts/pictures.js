@@ -1,7 +1,6 @@
-/* Figures to take away, as they are shown: to the clipboard, as files, and as a page that the browser prints. */
+/* Exports of figures as they are shown: to the clipboard, as files, and as a page that the browser prints. */
 (() => {
   const { add } = drawing;
-  const XML = "http://www.w3.org/2000/svg";
   /* What classes and the page give to the elements of a figure that can be touched. */
   const LOOK = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size", "font-weight"];
   /* What only the page needs. */
@@ -44,8 +43,7 @@
     const frame = { left: box.getBoundingClientRect().left, top: Math.min(...drawn.map(({ top }) => top)) - MARGIN };
     const width = Math.ceil(box.getBoundingClientRect().width);
     const height = Math.ceil(Math.max(...drawn.map(({ bottom }) => bottom)) + MARGIN - frame.top);
-    const whole = document.createElementNS(XML, "svg");
-    for (const [key, value] of [["viewBox", `0 0 ${width} ${height}`], ["role", "img"], ["aria-label", box.dataset.label]]) whole.setAttribute(key, value);
+    const whole = add(new DocumentFragment(), "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": box.dataset.label });
     for (const svg of box.querySelectorAll("svg")) {
       const { left, top } = svg.getBoundingClientRect();
       const copy = plain(svg, LOOK);
@@ -76,7 +74,7 @@
     // What was never in view may not have been drawn yet.
     const found = live?.querySelector("svg") ? liveOf(live) : staticOf(card.querySelector("svg"));
     const { svg, width, height } = found;
-    svg.setAttribute("xmlns", XML);
+    svg.setAttribute("xmlns", svg.namespaceURI);
     svg.setAttribute("width", width);
     svg.setAttribute("height", height);
     svg.prepend(add(svg, "rect", { width, height, fill: "#fff" }));

@@ -244,3 +244,6 @@
     update();
   });
 })();
+
+/* The last script opens the page. */
+view.open();
