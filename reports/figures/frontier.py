@@ -13,9 +13,9 @@ from palimpsest.benchmark.runs.record import STRENGTH, Dial
 from palimpsest.reports.analysis.frontier import Frontier, Frontiers, Point
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.breakdown_marks import draw_margin, marked
-from palimpsest.reports.figures.drawing.canvas import WIDTH, Margins, canvas, titled
+from palimpsest.reports.figures.drawing.canvas import MARKER, WIDTH, Margins, canvas, titled
 from palimpsest.reports.figures.drawing.labels import Label, lines_of, wrapped
-from palimpsest.reports.figures.drawing.overlap import nested
+from palimpsest.reports.figures.drawing.overlap import keep_visible, nested
 from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.points import (
     draw_points,
@@ -36,7 +36,7 @@ _ALONE, _SEVERAL, _ROW = 4.2, 2.9, 0.3
 
 
 def _how(dial: Dial) -> str:
-    """Return what a caption says of every plane."""
+    """Return the part of a caption that explains every plane."""
     near = ", near fine-tuning" if dial == STRENGTH else ""
     low, high = dial.adjectives
     return (
@@ -94,7 +94,7 @@ def plane_plot(
 
     Args:
         planes: One or several scenarios.
-        styles: Of each variant.
+        styles: The style of each variant.
         axes: Names of the x and y axis.
         caption: Begins the caption, before how to read it.
         names: Other names of strategies for the reader.
@@ -187,7 +187,9 @@ def _draw_plane(ax: Axes, plane: Plane, styles: Mapping[Variant, Style], *, labe
         for point, own, _ in drawn
         if labelled and point.variant.strength is not None
     ]
-    label_points(ax, [(own, mark) for _, own, mark in drawn], labels, paths)
+    sizes = keep_visible(ax, [mark for *_, mark in drawn], MARKER)
+    points = [own for _, own, _ in drawn]
+    label_points(ax, list(zip(points, sizes, strict=True)), labels, paths)
 
 
 def _frame(plane: Plane) -> pd.DataFrame:

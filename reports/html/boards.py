@@ -35,12 +35,12 @@ _points = partial(percent, signed=True)
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A row of a board, written.
+    """A row of a board, as it is written.
 
     Attributes:
         strategies: Their names.
         name: The same in words, with their strengths.
-        color: Of the first.
+        color: The colour of the first.
         marks: What weakens its numbers, or why it has none.
         verdict: A name in ``Verdict``, ``baseline``, or nothing.
         words: The same with its sign, for the reader.
@@ -64,12 +64,12 @@ class BoardRow:
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Every strategy of one scenario, or of all together, beside a baseline.
+    """Verdicts on every strategy of one scenario, or of all together, against a baseline.
 
     Attributes:
         found: The verdicts.
         table: The same as a table, for files.
-        colors: Of the contenders.
+        colors: The colours of the contenders.
         place: The anchor of its scenario; ends in ``all`` of several.
     """
 
@@ -132,7 +132,7 @@ class ScenarioMatrix:
     """Scenarios by strategies: each one's difference from the baseline in average accuracy.
 
     Attributes:
-        boards: Of the scenarios, by name; without those in which no run has finished.
+        boards: By scenario; without those in which no run has finished.
         failed: The strategies of each scenario in which no run has finished.
         order: The names of all scenarios.
         baseline: What the strategies are compared with.
@@ -174,7 +174,7 @@ def board(found: Verdicts, look: Mapping[Variant, Style], name: str, place: str)
     Args:
         found: The verdicts.
         look: The style of every variant of the report.
-        name: Of its table; unique.
+        name: The unique name of its table.
         place: The anchor of its scenario.
     """
     table = verdict_table(found)

@@ -39,10 +39,10 @@ Drawing = tuple[str, list[Mark]]
 class Drawings:
     """Figures that other processes draw while this one goes on.
 
-    Plots hold functions and cannot be sent to a process, but a process that is forked has them
-    already. It draws what it finds in the queues that there are by then; so does this process when
-    it has nothing else to do. What a process does not draw, because it was killed or because it
-    cannot, is drawn here, with the error if there is one.
+    Plots hold functions and cannot be sent to a process, but a forked process has them already. It
+    draws what it finds in the queues at that time; so does this process when it has nothing else
+    to do. What a process does not draw, because it was killed or because it cannot, is drawn here,
+    with the error if there is one.
     """
 
     def __init__(self) -> None:
@@ -70,11 +70,7 @@ class Drawings:
             os.close(queue)
 
     def begin(self, plots: Sequence[Plot]) -> None:
-        """Begin to draw plots, or put them aside if they are too few for a process.
-
-        Args:
-            plots: With names of their own.
-        """
+        """Begin to draw plots with unique names, or wait if they are too few for a process."""
         self._plots += plots
         count = len(self._plots) - self._queued
         helpers = min(count // _WORTH, _processors() - 1)
@@ -131,7 +127,7 @@ def _taken(queues: Sequence[int]) -> Iterator[int]:
 
 
 def _help(plots: Sequence[Plot], queues: Sequence[int], file: IO[bytes]) -> None:
-    """Draw what is in the queues, in a process apart."""
+    """Draw the plots in the queues, in a process apart."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     gc.freeze()  # else each collection goes through what all processes share, and so copies it
     gc.set_threshold(_OBJECTS)

@@ -18,7 +18,7 @@ from palimpsest.reports.wording.words import several
 
 
 def environment() -> Environment:
-    """Return where templates are found, with the report's filters and tests."""
+    """Return the Jinja environment, with the report's filters and tests."""
     made = Environment(
         loader=PackageLoader("palimpsest.reports.html"),
         autoescape=True,
@@ -34,11 +34,7 @@ def environment() -> Environment:
 
 
 def text_of(*names: str) -> str:
-    """Return scripts and style sheets as they are, one after another.
-
-    Args:
-        names: Of the files, ``answer.js`` or ``report.css``.
-    """
+    """Return scripts and style sheets, such as ``answer.js`` or ``report.css``, joined."""
     room = files("palimpsest.reports.html")
     folders = ("scripts" if name.endswith(".js") else "templates" for name in names)
     found = (room / folder / name for folder, name in zip(folders, names, strict=True))
@@ -46,5 +42,5 @@ def text_of(*names: str) -> str:
 
 
 def digest(script: str) -> str:
-    """Return the hash of a script, which a content security policy allows alone."""
+    """Return the hash by which a content security policy allows a script."""
     return b64encode(sha256(script.encode()).digest()).decode()

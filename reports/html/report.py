@@ -66,7 +66,7 @@ def write_report(
         inputs: Files that must not be overwritten.
         exports: Tables and figures to write as files, too.
         suites: What is known of the suites: their descriptions, and the order of the report.
-        by: What the report has chapters by, see ``chapters``.
+        by: The setting that makes chapters, see ``chapters``.
 
     Raises:
         UserError: There are no runs, no run has the setting ``by``, or a file cannot be written;
@@ -95,15 +95,15 @@ def live_report(
     live: Live,
     by: str | None = None,
 ) -> str:
-    """Return the report as a server shows it while runs are under way.
+    """Return the report as a server shows it while runs are active.
 
     Args:
-        records: One run or more, and what follows, as in ``write_report``.
+        records: One run or more; all others as in ``write_report``.
         sources: Where the runs come from.
         command: The command that writes this report to a file.
         suites: What is known of the suites.
         live: What the page is compared with when it asks for news.
-        by: What the report has chapters by.
+        by: The setting that makes chapters.
     """
     document, _ = _document(
         records, sources=sources, command=command, suites=suites, by=by, live=live

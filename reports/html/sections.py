@@ -50,13 +50,13 @@ _NONE: _Tables = {}
 
 @dataclass(frozen=True)
 class _Question:
-    """A section before it is answered.
+    """A section before it is answered, see ``Section``.
 
     Attributes:
-        name: See ``Section``.
-        question: Likewise.
-        topic: Likewise.
-        intro: Likewise; ``{dial.name}`` and ``{dial.plural}`` stand for what is swept over.
+        name: Unique in a chapter.
+        question: The heading.
+        topic: The question in a word or two.
+        intro: How to read it; ``{dial.name}`` and ``{dial.plural}`` stand for what is swept.
         tables: Of each scenario: how their names end, their places, and what makes them.
     """
 
@@ -203,13 +203,13 @@ def sections(
     chapter: str = "",
     prefix: str = "",
 ) -> list[Section]:
-    """Return the sections that have something to say, in the order in which they are read.
+    """Return the sections that have something to say, in reading order.
 
     Args:
         cells: All of a report, see ``cells.group``.
         begin: Called with plots that are ready to be drawn while the rest is made.
         chapter: The title of their chapter, see ``Section``.
-        prefix: Of all names in them.
+        prefix: Begins all names in them.
     """
     report = ReportRuns(cells)
     dial = dial_of(cell.variant for cell in cells)

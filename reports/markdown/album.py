@@ -15,11 +15,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Album:
-    """Collects the figures of a page while it is written.
-
-    Args:
-        folder: The folder of their files, relative to the page.
-    """
+    """The figures of a page, collected as it is written; ``folder`` is relative to the page."""
 
     def __init__(self, folder: PurePosixPath) -> None:
         self._folder = folder
@@ -27,10 +23,6 @@ class Album:
 
     def add(self, name: str, plot: Plot) -> str:
         """Add a figure and return the Markdown that shows it, with its number and caption.
-
-        Args:
-            name: Of its file.
-            plot: The figure.
 
         Raises:
             UserError: The name is taken, or is not valid as a file name.

@@ -33,12 +33,6 @@ class IllustratedStudy(Study):
     it is added to the ``caption``. All scenarios are shown where none are named; ``labels`` has
     other names for scenarios, variants, strategies and quantities. Strategies have the same colours
     in all figures of the page.
-
-    Args:
-        records: The suite's runs.
-        catalog: The same runs as cells.
-        styles: Of the strategies of the page.
-        album: Collects the figures.
     """
 
     def __init__(

@@ -13,11 +13,10 @@ _PLACES = re.compile("\ue000([^\ue001]*)\ue001")
 
 
 class Intervals:
-    """The function ``intervals`` of a template.
+    """The function ``intervals`` of a template: counts the 95 % intervals that the page prints.
 
-    It counts the intervals in brackets on the finished page, in text and tables, repeated ones
-    included. Single seeds in parentheses, ends that a template prints separately (``.low``) and
-    intervals in figures are not counted.
+    It counts those in brackets in text and tables, repeated ones included; not single seeds in
+    parentheses, ends that a template prints separately (``.low``), or intervals in figures.
     """
 
     def __call__(self, share: float = 1.0) -> str:

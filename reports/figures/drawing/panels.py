@@ -25,7 +25,7 @@ _POINTS = 240  # per line: more cannot be seen, and would make the files large
 
 
 class MeasuredModels(StrEnum):
-    """Of which models a panel shows accuracies, while which others train."""
+    """The models whose accuracies a panel shows."""
 
     ALL = "all"
     EARLIER = "earlier"
@@ -36,11 +36,11 @@ class MeasuredModels(StrEnum):
 
 @dataclass(frozen=True)
 class CurveSelection:
-    """Which of a scenario's curves a panel shows, and over which steps.
+    """The curves of a scenario that a panel shows, and the steps.
 
     Attributes:
-        measured: Of which models.
-        model: The only one that is measured, from the second model's training on; ``None`` for
+        measured: The models.
+        model: The only model that is measured, from the second model's training on; ``None`` for
             those of ``measured``.
         first: Only so many first steps after each switch to a new model, the mean over the
             switches; 0 for all of the training.
@@ -51,7 +51,7 @@ class CurveSelection:
     first: int = 0
 
     def lines(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return one value per variant, seed and step: the mean over the models.
+        """Return one value per variant, seed and step: the mean over models.
 
         Args:
             frame: One scenario's curves, see ``frames.curves_frame``.
@@ -75,13 +75,13 @@ class CurveSelection:
 
 @dataclass(frozen=True)
 class Panel:
-    """What one pair of axes shows.
+    """The curves of one pair of axes.
 
     Attributes:
         title: What is measured.
         axis: What the steps count.
         measured: One scenario's curves, see ``frames.curves_frame``.
-        selection: Which of them.
+        selection: Those that are shown.
         group: Panels of the same group share their accuracy axis.
         width: Relative width.
         shaded: End of the part that another panel enlarges, 0 for none.
@@ -146,11 +146,7 @@ def new_model(frame: pd.DataFrame) -> Panel:
 def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
     """Return the panel of the first steps after a switch to a new model.
 
-    The mean over the earlier models, and over the switches.
-
-    Args:
-        frame: See ``frames.curves_frame``.
-        steps: How many.
+    It shows the mean over the earlier models and over the switches.
     """
     title, axis = f"earlier models, first {steps} steps", "steps since a new model began"
     if frame["trained"].max() == 1:

@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from palimpsest.reports.analysis.frontier import Point
 from palimpsest.reports.figures.drawing.canvas import LEAST_SPAN, MARKER
 from palimpsest.reports.figures.drawing.labels import Label, write_labels
-from palimpsest.reports.figures.drawing.overlap import keep_visible
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Variant
@@ -76,20 +75,15 @@ def draw_point(
 
 def label_points(
     ax: Axes,
-    drawn: Sequence[tuple[PlanePoint, Line2D]],
+    drawn: Sequence[tuple[PlanePoint, float]],
     labels: Sequence[Label],
     lines: Sequence[Sequence[Spot]],
 ) -> None:
-    """Enlarge markers that others would hide, and write labels where they cover little.
+    """Write labels where they cover little of the points, given with the sizes of their markers.
 
-    Args:
-        ax: With its final limits.
-        drawn: The points and their markers.
-        labels: Of some of the points.
-        lines: The lines through the points.
+    The lines through the points and the intervals are avoided, too. Limits of the axes are final.
     """
-    sizes = keep_visible(ax, [mark for _, mark in drawn], MARKER)
-    markers = [(*point.spot, size) for (point, _), size in zip(drawn, sizes, strict=True)]
+    markers = [(*point.spot, size) for point, size in drawn]
     markers += [(*seed, _SEED_SIZE) for point, _ in drawn for seed in point.seeds]
     write_labels(ax, labels, markers, [*lines, *(bar for point, _ in drawn for bar in point.bars)])
 

@@ -40,9 +40,9 @@ def growth_plot(
 
     Args:
         scenarios: For each title the runs by variant as it is written.
-        styles: Of each variant.
-        names: Of each variant, for the reader.
-        caption: What the page says of it.
+        styles: The style of each variant.
+        names: The name of each variant for the reader.
+        caption: Begins the caption.
 
     Raises:
         UserError: A scenario has one model only, or a variant no finished runs.

@@ -37,12 +37,7 @@ _LOG = 30
 
 @dataclass(frozen=True)
 class Line:
-    """One line: the runs at each x.
-
-    Attributes:
-        cells: By x.
-        style: Of the line.
-    """
+    """One line: the runs at each x, and its style."""
 
     cells: Mapping[float, Cell]
     style: Style
@@ -54,7 +49,7 @@ class Levels:
 
     Attributes:
         cells: Horizontal lines, by label.
-        styles: By label.
+        styles: Their styles, by label.
         points: Points read off a published figure, by quantity and label of a line: x and value as
             printed.
     """
@@ -77,10 +72,10 @@ def lines_plot(
     Args:
         lines: By label.
         quantities: Each with its name for the reader.
-        plain: Fine-tuning's runs in a scenario.
+        plain: Returns fine-tuning's runs in a scenario.
         beside: What the lines are compared with.
         axis: What x counts.
-        caption: What the page says of it.
+        caption: Begins the caption.
     """
     places = sorted({x for line in lines.values() for x in line.cells})
     smallest = min((x for x in places if x > 0), default=0.0)

@@ -43,8 +43,8 @@ def regimes_plot(
         cells: The runs of each position; positions without runs stay empty.
         rows: From top to bottom.
         columns: From left to right.
-        titles: Names of rows and columns, for the reader.
-        caption: What the page says of it.
+        titles: Names of rows and columns for the reader.
+        caption: Begins the caption.
         top: Points at the top of the colour scale; taken from the losses where ``None``.
 
     Raises:

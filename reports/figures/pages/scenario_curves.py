@@ -54,7 +54,7 @@ class ScenarioColumn:
     Attributes:
         title: Its name for the reader.
         cells: Its runs by variant as it is written.
-        references: Curves to compare with, in a scenario of two models.
+        references: Published curves to compare with, in a scenario of two models.
     """
 
     title: str
@@ -64,7 +64,7 @@ class ScenarioColumn:
 
 @dataclass(frozen=True, eq=False)
 class _AxesContent:
-    """What one pair of axes shows.
+    """The contents of one pair of axes.
 
     Attributes:
         panel: Its curves.
@@ -95,10 +95,10 @@ def scenario_curves_plot(
 
     Args:
         columns: The scenarios, of two or more models.
-        styles: Of each variant.
-        names: Of each variant, for the reader.
+        styles: The style of each variant.
+        names: The name of each variant for the reader.
         first: How many first steps have a row of their own; 0 for none.
-        caption: What the page says of it.
+        caption: Begins the caption.
 
     Raises:
         UserError: A scenario has one model or no curves, or more than two models and curves to

@@ -13,9 +13,10 @@ from palimpsest.benchmark.metrics import Metric
 from palimpsest.reports.analysis.quantities import interval
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
 from palimpsest.reports.figures import figure as report
-from palimpsest.reports.figures.drawing.canvas import LINE, WIDTH, canvas, line_keys
+from palimpsest.reports.figures.drawing.canvas import LINE, MARKER, WIDTH, canvas, line_keys
 from palimpsest.reports.figures.drawing.labels import Label
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note_each
+from palimpsest.reports.figures.drawing.overlap import keep_visible
 from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.points import Spot, draw_point, label_points, plane_point
 from palimpsest.reports.figures.drawing.settings import PALE
@@ -35,8 +36,8 @@ class GainLine:
 
     Attributes:
         cells: In their order, such as from a weak strength to a strong one.
-        labels: Written beside each point; empty for none.
-        style: Of the line and its points.
+        labels: The text beside each point; empty for none.
+        style: The style of the line and its points.
     """
 
     cells: Sequence[Cell]
@@ -55,10 +56,10 @@ def gains_plot(
 
     Args:
         lines: The lines.
-        names: Of each line, for the reader.
-        caption: What is said of it first.
-        title: Its heading.
-        width: In inches.
+        names: The name of each line for the reader.
+        caption: Begins the caption.
+        title: The heading.
+        width: Inches.
 
     Raises:
         UserError: A variant has no measured visits, or units differ.
@@ -120,7 +121,8 @@ def _draw(
     ax.margins(0.06)
     ax.autoscale_view()
     ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
-    label_points(ax, drawn, labels, paths)
+    keep_visible(ax, [mark for _, mark in drawn], MARKER)
+    label_points(ax, [(point, MARKER) for point, _ in drawn], labels, paths)
 
 
 def _mark(

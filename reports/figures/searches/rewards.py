@@ -32,11 +32,10 @@ def rewards_plot(
 
     Args:
         lines: Searches with controllers.
-        styles: Of each line.
-        names: Of each line, for the reader.
-        caption: What the page says of it.
-        block: How many steps make a point, their mean; ``None``: as many as leave a curve of
-            at most 60 points.
+        styles: The style of each line.
+        names: The name of each line for the reader.
+        caption: Begins the caption.
+        block: How many steps make a point, their mean; ``None``: as many as leave at most 60.
 
     Raises:
         UserError: A line has no controller.

@@ -41,15 +41,15 @@ def true_ranking_plot(
     caption: str = "",
     title: str = "",
 ) -> Plot:
-    """Make the figure.
+    """Make the figure: a panel per search, a point per architecture.
 
     Args:
-        lines: Searches, by what the page or report calls them.
-        styles: Of each line.
-        names: Of each line, for the reader.
-        truth: Of the same architectures.
-        caption: What is said of it first.
-        title: Its heading.
+        lines: Searches, by their keys in the page or report.
+        styles: The style of each line.
+        names: The name of each line for the reader.
+        truth: The true errors of the same architectures.
+        caption: Begins the caption.
+        title: The heading.
 
     Raises:
         UserError: A search has not ranked the truth's architectures.

@@ -55,10 +55,10 @@ def forgetting_plot(
     """Make the figure: a row per title, a panel for each of ``PANELS``, a line per variant.
 
     Args:
-        rows: For each title its lines.
-        styles: Of each line.
-        names: Of each line, for the reader.
-        caption: What the page says of it.
+        rows: The lines of each title.
+        styles: The style of each line.
+        names: The name of each line for the reader.
+        caption: Begins the caption.
         block: How many epochs make a point, their mean.
 
     Raises:
@@ -98,12 +98,7 @@ def forgetting_plot(
 
 
 def _how(each: str, lost: int) -> str:
-    """Return how to read the figure.
-
-    Args:
-        each: Of which epochs a point is.
-        lost: How many runs are left out.
-    """
+    """Return how to read the figure, with the epochs of a point and the number of lost runs."""
     left = (
         f" {several(lost, 'run')} with an error that is not finite "
         f"{'is' if lost == 1 else 'are'} left out."
@@ -153,12 +148,7 @@ def _panels(
 
 
 def visit_curves_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> Plot | None:
-    """Show what visits lose over the epochs; ``None`` where no run was a search.
-
-    Args:
-        cells: One scenario's cells with finished runs.
-        styles: Of each variant.
-    """
+    """Show what visits lose over the epochs in a scenario; ``None`` where no run was a search."""
     shown = searches_of(cells)
     if not shown:
         return None
