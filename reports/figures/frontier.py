@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -82,7 +82,6 @@ def plane_plot(
     styles: Mapping[Variant, Style],
     *,
     axes: tuple[str, str],
-    caption: str = "",
     names: Mapping[str, str] | None = None,
     remarks: Mapping[str, str] | None = None,
     labelled: bool = False,
@@ -96,7 +95,6 @@ def plane_plot(
         planes: One or several scenarios.
         styles: The style of each variant.
         axes: Names of the x and y axis.
-        caption: Begins the caption, before how to read it.
         names: Other names of strategies for the reader.
         remarks: Added to the names of strategies in the legend.
         labelled: Whether strengths are written beside their points.
@@ -165,7 +163,7 @@ def plane_plot(
     )
     return Plot(
         "Stability and plasticity",
-        f"{caption} {_how(dial)}{lost}".strip(),
+        f"{_how(dial)}{lost}",
         f"Stability-plasticity plane of {', '.join(p.title or p.found.scenario for p in planes)}, "
         f"for {', '.join(called.values())}",
         pd.concat([_frame(plane) for plane in planes], ignore_index=True),
@@ -214,17 +212,17 @@ def _of_report(scope: report.Scope) -> Plot | None:
     """The plane of a scenario; its legend has the hypervolume of each frontier."""
     found = scope.frontiers
     unequal = len({frontier.budget for frontier in found.frontiers}) > 1
-    return plane_plot(
+    plot = plane_plot(
         [Plane("", found)],
         scope.styles,
         axes=(
             "learning accuracy of the new models, %",
             "stability: final accuracy of the earlier models, %",
         ),
-        caption=_REFERENCES,
         remarks={each.strategy: _filled(each, unequal=unequal) for each in found.frontiers},
         labelled=True,
     )
+    return plot and replace(plot, caption=f"{_REFERENCES} {plot.caption}")
 
 
 def _filled(frontier: Frontier, *, unequal: bool) -> str:

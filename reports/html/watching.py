@@ -32,7 +32,7 @@ class Live:
 
 def waiting_page(store: str) -> str:
     """Return the page that a store's name stands on before the first report."""
-    script = text_of("watch.js")
+    script = text_of("drawing.js", "watch.js")
     return (
         environment()
         .get_template("waiting.html.j2")

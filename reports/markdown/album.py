@@ -21,8 +21,10 @@ class Album:
         self._folder = folder
         self._plots: dict[str, Plot] = {}
 
-    def add(self, name: str, plot: Plot) -> str:
-        """Add a figure and return the Markdown that shows it, with its number and caption.
+    def add(self, name: str, plot: Plot, caption: str) -> str:
+        """Add a figure and return the Markdown that shows it, with its number.
+
+        Its own caption, how to read it, follows ``caption``.
 
         Raises:
             UserError: The name is taken, or is not valid as a file name.
@@ -36,7 +38,8 @@ class Album:
             raise UserError(
                 f"figure name {name!r} is taken by an earlier figure of the page; choose another"
             )
-        self._plots[name] = replace(plot, name=name)
+        plot = replace(plot, name=name, caption=f"{caption.strip()} {plot.caption}".strip())
+        self._plots[name] = plot
         alternative = plot.description.replace("[", "(").replace("]", ")")
         image = f"![{alternative}]({self._folder / name}.svg)"
         return f"{image}\n\n**Figure {len(self._plots)}.** {plot.caption}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.runs.record import BASELINE, LIMIT
@@ -79,9 +78,8 @@ class IllustratedStudy(Study):
             for scenario in shown
         ]
         styles, names = self._drawn(cells[shown[0]], labels)
-        said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        plot = scenario_curves_plot(columns, styles, names, first, said)
-        return self._album.add(name, plot)
+        plot = scenario_curves_plot(columns, styles, names, first)
+        return self._album.add(name, plot, f"{caption} {chosen_strengths(cells, labels)}")
 
     def lines(
         self,
@@ -146,9 +144,8 @@ class IllustratedStudy(Study):
             points[quantity] = {keys[key]: values for key, values in by_line.items()}
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
         beside = Levels(beside.cells, beside.styles, points)
-        said = f"{caption} {chosen}".strip()
-        plot = lines_plot(lines, asked, self._baseline, beside, axis, said)
-        return self._album.add(name, plot)
+        plot = lines_plot(lines, asked, self._baseline, beside, axis)
+        return self._album.add(name, plot, f"{caption} {chosen}")
 
     def map(
         self,
@@ -180,8 +177,7 @@ class IllustratedStudy(Study):
                     scenario = str(cell(row, column)).strip()
                 if scenario:
                     found[row, column] = self._catalog.cell(scenario, variant)
-        plot = regimes_plot(found, rows, columns, labels or {}, caption, top)
-        return self._album.add(name, plot)
+        return self._album.add(name, regimes_plot(found, rows, columns, labels or {}, top), caption)
 
     def frontier(
         self,
@@ -214,10 +210,10 @@ class IllustratedStudy(Study):
         axes = ("B, %", "A at the end, %")
         if models != {2}:
             axes = ("new models, %", "earlier models at the end, %")
-        plot = plane_plot(planes, styles, axes=axes, caption=caption, names=names)
+        plot = plane_plot(planes, styles, axes=axes, names=names)
         if plot is None:
             raise UserError(f"figure {name!r}: no finished runs to show; choose other strategies")
-        return self._album.add(name, plot)
+        return self._album.add(name, plot, caption)
 
     def growth(
         self,
@@ -233,8 +229,8 @@ class IllustratedStudy(Study):
         cells = {scenario: self._cells(scenario, variants) for scenario in shown}
         styles, names = self._drawn(cells[shown[0]], labels)
         titled = {labels.get(scenario, scenario): own for scenario, own in cells.items()}
-        said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        return self._album.add(name, growth_plot(titled, styles, names, said))
+        plot = growth_plot(titled, styles, names)
+        return self._album.add(name, plot, f"{caption} {chosen_strengths(cells, labels)}")
 
     def ranks(
         self,
@@ -270,7 +266,7 @@ class IllustratedStudy(Study):
                 f"figure {name!r}: too few strategies, scenarios or seeds for ranks; name three or "
                 "more scenarios that have the same strategies and seeds"
             )
-        return self._album.add(name, replace(plot, caption=f"{caption} {plot.caption}".strip()))
+        return self._album.add(name, plot, caption)
 
     def _cells(self, scenario: str, variants: Sequence[str]) -> dict[str, Cell]:
         return {written: self._catalog.cell(scenario, written) for written in variants}

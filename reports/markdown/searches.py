@@ -135,8 +135,8 @@ class SearchStudy(IllustratedStudy):
         titled = {
             "" if len(shown) == 1 else labels.get(row, row): cells for row, cells in rows.items()
         }
-        said = f"{caption} {chosen_strengths(rows, labels)}".strip()
-        return self._album.add(name, forgetting_plot(titled, styles, names, said, block))
+        plot = forgetting_plot(titled, styles, names, block)
+        return self._album.add(name, plot, f"{caption} {chosen_strengths(rows, labels)}")
 
     def rewards(
         self,
@@ -152,7 +152,7 @@ class SearchStudy(IllustratedStudy):
         The mean of ``block`` steps makes a point; so many that it can be read where ``None``.
         """
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
-        return self._album.add(name, rewards_plot(lines, styles, names, said, block))
+        return self._album.add(name, rewards_plot(lines, styles, names, block), said)
 
     def rankings(
         self,
@@ -173,7 +173,7 @@ class SearchStudy(IllustratedStudy):
                 "scenario with shared: false"
             )
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
-        return self._album.add(name, true_ranking_plot(lines, styles, names, truth, said))
+        return self._album.add(name, true_ranking_plot(lines, styles, names, truth), said)
 
     def gains(
         self,
@@ -204,7 +204,7 @@ class SearchStudy(IllustratedStudy):
         styles |= _own_styles({own: cells[own][0] for own in series})
         lines = {own: GainLine(found, ends[own], styles[own]) for own, found in cells.items()}
         names = {own: labels.get(own, own) for own in lines}
-        return self._album.add(name, gains_plot(lines, names, caption))
+        return self._album.add(name, gains_plot(lines, names), caption)
 
     def _lines(self, scenario: str, variants: Sequence[Written]) -> dict[str, Cell]:
         if not variants:
@@ -217,12 +217,8 @@ class SearchStudy(IllustratedStudy):
         """The lines of a figure of one scenario, their styles and names, and its caption."""
         lines = self._lines(scenario, variants)
         styles, names = self._named(lines, labels)
-        return (
-            lines,
-            styles,
-            names,
-            f"{caption} {chosen_strengths({scenario: lines}, labels)}".strip(),
-        )
+        said = f"{caption} {chosen_strengths({scenario: lines}, labels)}"
+        return lines, styles, names, said
 
     def _place(self, scenario: str, written: Written) -> tuple[str, Cell]:
         """A variant's name in the figure, and its runs."""

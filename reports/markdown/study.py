@@ -248,8 +248,8 @@ class Study:
     ) -> Number:
         """Return a column that a probe recorded, with its 95 % interval over seeds.
 
-        ``model=1, block=None`` selects rows by other columns. Of several rows of a run that fit, the
-        mean counts.
+        ``model=1, block=None`` selects rows by other columns. Of several rows of a run that
+        fit, the mean counts.
         """
         cell = self._catalog.cell(scenario, variant)
         values = recorded(cell, probe, column, rows)

@@ -34,7 +34,6 @@ def growth_plot(
     scenarios: Mapping[str, Mapping[str, Cell]],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
-    caption: str,
 ) -> Plot:
     """Make the figure: a row per scenario, a panel for each of ``PANELS``.
 
@@ -42,7 +41,6 @@ def growth_plot(
         scenarios: For each title the runs by variant as it is written.
         styles: The style of each variant.
         names: The name of each variant for the reader.
-        caption: Begins the caption.
 
     Raises:
         UserError: A scenario has one model only, or a variant no finished runs.
@@ -74,14 +72,11 @@ def growth_plot(
             ax.set_xlabel("models trained")
         return figure
 
-    how = (
-        "After each model: mean accuracy of the models before it; how far these are below what "
-        "they had just after their own training; and its own accuracy. Test set, means over seeds; "
-        f"bands are {BANDS}."
-    )
     return Plot(
         "",
-        f"{caption} {how}".strip(),
+        "After each model: mean accuracy of the models before it; how far these are below what "
+        "they had just after their own training; and its own accuracy. Test set, means over seeds; "
+        f"bands are {BANDS}.",
         "Accuracy and loss of earlier models and accuracy of the new one over the number of models "
         f"in {', '.join(scenarios)}, for {', '.join(names.values())}",
         frame,

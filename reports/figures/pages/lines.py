@@ -65,7 +65,6 @@ def lines_plot(
     plain: Callable[[str], Cell | None],
     beside: Levels,
     axis: str,
-    caption: str,
 ) -> Plot:
     """Make the figure: a panel per quantity.
 
@@ -75,7 +74,6 @@ def lines_plot(
         plain: Returns fine-tuning's runs in a scenario.
         beside: What the lines are compared with.
         axis: What x counts.
-        caption: Begins the caption.
     """
     places = sorted({x for line in lines.values() for x in line.cells})
     smallest = min((x for x in places if x > 0), default=0.0)
@@ -129,7 +127,7 @@ def lines_plot(
 
     return Plot(
         "",
-        f"{caption} {SPREAD}".strip(),
+        SPREAD,
         f"{', '.join(title for _, title in quantities)} over {axis}, a line each for "
         f"{', '.join(lines)}",
         _frame(lines, quantities, plain),

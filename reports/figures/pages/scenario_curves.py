@@ -86,7 +86,6 @@ def scenario_curves_plot(
     styles: Mapping[str, Style],
     names: Mapping[str, str],
     first: int,
-    caption: str,
 ) -> Plot:
     """Show earlier models while later ones train, the later ones, and the first steps of training.
 
@@ -98,7 +97,6 @@ def scenario_curves_plot(
         styles: The style of each variant.
         names: The name of each variant for the reader.
         first: How many first steps have a row of their own; 0 for none.
-        caption: Begins the caption.
 
     Raises:
         UserError: A scenario has one model or no curves, or more than two models and curves to
@@ -151,7 +149,7 @@ def scenario_curves_plot(
     what = "A and of B over the steps of B’s training" if two else "models over training"
     return Plot(
         "",
-        f"{caption} {how}".strip(),
+        how.strip(),
         f"Accuracy of {what} in {several(len(columns), 'panel')}: "
         f"{', '.join(column.title for column in columns)}",
         pd.concat(frames),

@@ -48,7 +48,6 @@ class GainLine:
 def gains_plot(
     lines: Mapping[str, GainLine],
     names: Mapping[str, str],
-    caption: str,
     title: str = "",
     width: float = WIDTH,
 ) -> Plot:
@@ -57,7 +56,6 @@ def gains_plot(
     Args:
         lines: The lines.
         names: The name of each line for the reader.
-        caption: Begins the caption.
         title: The heading.
         width: Inches.
 
@@ -80,11 +78,11 @@ def gains_plot(
 
     return Plot(
         title,
-        f"{caption} Own gain is the error of an architecture before its visit minus that right "
+        "Own gain is the error of an architecture before its visit minus that right "
         "after it, forgetting the error at the end of the epoch minus that right after the visit, "
         "on validation data. Further down is less forgetting, further right is more gain: what "
         "learns nothing forgets nothing, so compare points above one another. Lines go through all "
-        f"variants of a strategy. {SPREAD}".strip(),
+        f"variants of a strategy. {SPREAD}",
         "Forgetting of visited architectures against the gain by their own visit, for "
         f"{', '.join(names[line] for line in lines)}",
         _frame(lines, names, across, up),
@@ -167,7 +165,7 @@ def strategy_gains_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) 
         base = Style(style.base, style.linestyle, style.marker, style.base)
         lines[strategy] = GainLine(own, [cell.variant.value for cell in own], base)
     names = {strategy: strategy for strategy in lines}
-    return gains_plot(lines, names, "", "Forgetting and own gain", _HALF)
+    return gains_plot(lines, names, "Forgetting and own gain", _HALF)
 
 
 FIGURE = report.Figure(

@@ -25,7 +25,6 @@ def rewards_plot(
     lines: Mapping[str, Cell],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
-    caption: str,
     block: int | None = None,
 ) -> Plot:
     """Make the figure of the controllers' rewards over their steps, a line per variant.
@@ -34,7 +33,6 @@ def rewards_plot(
         lines: Searches with controllers.
         styles: The style of each line.
         names: The name of each line for the reader.
-        caption: Begins the caption.
         block: How many steps make a point, their mean; ``None``: as many as leave at most 60.
 
     Raises:
@@ -61,8 +59,8 @@ def rewards_plot(
     each = "of each step" if size == 1 else f"of {size:,} steps each"
     return Plot(
         "",
-        f"{caption} Rewards of the architectures that the controllers draw, {each}, on validation "
-        f"data. Means over seeds; bands are {BANDS}.".strip(),
+        f"Rewards of the architectures that the controllers draw, {each}, on validation "
+        f"data. Means over seeds; bands are {BANDS}.",
         f"Rewards over the controllers' steps, for {', '.join(names.values())}",
         frame,
         draw,

@@ -49,7 +49,6 @@ def forgetting_plot(
     rows: Mapping[str, Named],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
-    caption: str,
     block: int = 1,
 ) -> Plot:
     """Make the figure: a row per title, a panel for each of ``PANELS``, a line per variant.
@@ -58,7 +57,6 @@ def forgetting_plot(
         rows: The lines of each title.
         styles: The style of each line.
         names: The name of each line for the reader.
-        caption: Begins the caption.
         block: How many epochs make a point, their mean.
 
     Raises:
@@ -89,7 +87,7 @@ def forgetting_plot(
     lost = diverged([cell for cells in rows.values() for cell in cells.values()])
     return Plot(
         "",
-        f"{caption} {_how(each, lost)}".strip(),
+        _how(each, lost),
         f"Error at the end of the epoch minus error after the visit over epochs, in the mean, of "
         f"the best {BEST} and the largest, for {', '.join(names.values())}",
         frame,

@@ -203,7 +203,7 @@ const curves = (() => {
 
   /** A live region for screen readers: the point that the arrow keys have reached. */
   function speaker() {
-    const status = Object.assign(document.createElement("div"), { className: "hidden" });
+    const status = element("div", { className: "hidden" });
     status.setAttribute("role", "status");
     return status;
   }
@@ -212,25 +212,20 @@ const curves = (() => {
 
   /** Add the controls above a figure; the address keeps their state. */
   function switches(box) {
-    const bar = document.createElement("div");
-    bar.className = "switches";
+    const bar = element("div", { className: "switches" });
     const follow = [];
     const check = (option, text) => {
-      const input = Object.assign(document.createElement("input"), { type: "checkbox" });
+      const input = element("input", { type: "checkbox" });
       follow.push(() => { input.checked = option.value !== ""; });
       input.addEventListener("change", () => option.set(input.checked ? "1" : ""));
-      const label = document.createElement("label");
-      label.append(input, text);
-      bar.append(label);
+      bar.append(element("label", {}, input, text));
     };
     check(seeds, "seeds one by one");
-    const select = document.createElement("select");
+    const firsts = FIRST.map((count) => new Option(`the first ${count} steps`, count));
+    const select = element("select", {}, new Option("the whole training", ""), ...firsts);
     follow.push(() => { select.value = FIRST.includes(Number(steps.value)) ? steps.value : ""; });
-    select.append(new Option("the whole training", ""), ...FIRST.map((count) => new Option(`the first ${count} steps`, count)));
     select.addEventListener("change", () => steps.set(select.value));
-    const label = document.createElement("label");
-    label.append("show", select);
-    bar.append(label);
+    bar.append(element("label", {}, "show", select));
     check(log, "logarithmic steps");
     box.append(bar, speaker());
     return () => follow.forEach((each) => each());

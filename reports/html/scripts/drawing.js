@@ -1,4 +1,11 @@
 /* Shared by all interactive figures: SVG elements, scales and ticks, shapes of marks, the tab stop, and the tooltip. */
+/** Make an HTML element with properties and children. */
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
 const drawing = (() => {
   const XML = "http://www.w3.org/2000/svg";
   /* Shapes of radius 1, by Matplotlib's names of markers. */
@@ -47,16 +54,12 @@ const drawing = (() => {
 
   /** The tooltip: the text of a mark, beside it. */
   const tip = (() => {
-    const box = document.createElement("div");
-    box.className = "tip";
-    box.hidden = true;
+    const box = element("div", { className: "tip", hidden: true });
     document.body.append(box);
     return {
       /** Show a title and lines of text, and the seeds as dots where the mark has some. */
       show(mark, { told: [name, ...rest], strip }) {
-        const title = document.createElement("strong");
-        title.textContent = name;
-        box.replaceChildren(title, ...rest.map((text) => Object.assign(document.createElement("div"), { textContent: text })));
+        box.replaceChildren(element("strong", {}, name), ...rest.map((text) => element("div", {}, text)));
         if (strip) box.append(dots(strip));
         box.hidden = false;
         const place = mark.getBoundingClientRect();
@@ -77,7 +80,7 @@ const drawing = (() => {
     const known = [...seeds, mean, low, high].filter((value) => value !== null);
     const [left, right] = [Math.min(...known), Math.max(...known)];
     const x = (value) => 6 + (right > left ? (value - left) / (right - left) : 0.5) * (width - 12);
-    const svg = add(document.createElement("div"), "svg", { width, height: 2 * y, "aria-hidden": "true" });
+    const svg = add(element("div"), "svg", { width, height: 2 * y, "aria-hidden": "true" });
     if (low !== null) add(svg, "line", { x1: x(low), x2: x(high), y1: y, y2: y, stroke: "currentColor", "stroke-width": 2, opacity: 0.5 });
     for (const seed of seeds) add(svg, "circle", { cx: x(seed), cy: y, r: 3, fill: "currentColor", opacity: 0.6 });
     if (mean !== null) add(svg, "line", { x1: x(mean), x2: x(mean), y1: 2, y2: 2 * y - 2, stroke: "currentColor", "stroke-width": 2 });

@@ -105,12 +105,10 @@
 
 /* Names of strategies in tables: a click on one shows it alone, and the rows of others fade. */
 (() => {
-  /** Put what a heading says into a button. */
+  /** Put the text of a heading into a button. */
   function press(heading, strategy) {
     const words = heading.querySelector(".clamp");
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "plain";
+    const button = element("button", { type: "button", className: "plain" });
     button.dataset.rowOf = strategy;
     words.replaceWith(button);
     button.append(words);

@@ -94,9 +94,7 @@
     const image = new Image();
     image.src = `data:image/svg+xml,${encodeURIComponent(text)}`;
     await image.decode();
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.round(width * SCALE);
-    canvas.height = Math.round(height * SCALE);
+    const canvas = element("canvas", { width: Math.round(width * SCALE), height: Math.round(height * SCALE) });
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     return new Promise((done) => canvas.toBlob(done, "image/png"));
   }
@@ -104,12 +102,10 @@
   /** Print one figure alone on a page of its size: the browser makes a PDF of vectors and text. */
   function print(name) {
     const { svg, width, height, unit } = pictureOf(name);
-    const [page, sheet] = [document.createElement("style"), document.createElement("div")];
-    page.textContent = `@page { size: ${Math.ceil(width) + 1}${unit} ${Math.ceil(height) + 1}${unit}; margin: 0; }`;
-    sheet.className = "sheet";
+    const page = element("style", {}, `@page { size: ${Math.ceil(width) + 1}${unit} ${Math.ceil(height) + 1}${unit}; margin: 0; }`);
     svg.style.width = `${width}${unit}`;
     svg.style.height = `${height}${unit}`;
-    sheet.append(svg);
+    const sheet = element("div", { className: "sheet" }, svg);
     document.head.append(page);
     document.body.prepend(sheet); // first: what refers to an id finds that of the sheet, which is shown
     document.documentElement.classList.add("alone");

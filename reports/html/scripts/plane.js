@@ -97,19 +97,15 @@
   }
 
   function legend(box, lines) {
-    const list = document.createElement("ul");
-    list.className = "keys";
+    const list = element("ul", { className: "keys" });
     for (const line of lines) {
-      const item = document.createElement("li");
-      const key = document.createElement("button");
-      key.type = "button";
+      const key = element("button", { type: "button" });
       key.dataset.strategies = JSON.stringify([line.strategy]);
       const svg = add(key, "svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" });
       add(svg, "path", { d: shapeOf(line.marker), transform: "scale(5)", fill: line.color });
       key.append(line.strategy);
       key.addEventListener("click", () => view.only(line.strategy));
-      item.append(key);
-      list.append(item);
+      list.append(element("li", {}, key));
     }
     box.append(list);
   }
