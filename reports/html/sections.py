@@ -44,6 +44,9 @@ HOW = (
 )
 """The report's intervals; ``statistics/__init__.py`` has their measured coverage."""
 
+_VISITS = "What visits gain, and what others take"
+_TRANSFER = "Worst case, transfer and intransigence"
+
 _Tables = Mapping[str, tuple[int, Callable[[Scope], Table | None]]]
 _NONE: _Tables = {}
 
@@ -97,12 +100,7 @@ _OF_SCENARIOS = (
         "Architectures that share weights are trained in turn, a visit each. What an architecture "
         "wins by its own visit (err0 − err1) and what it has lost by the end of the epoch (err2 − "
         "err1) belong together: what learns nothing forgets nothing. Both are of validation data.",
-        {
-            "search": (
-                1,
-                lambda s: metrics_table(s.cells, "What visits gain, and what others take", SEARCH),
-            )
-        },
+        {"search": (1, lambda scope: metrics_table(scope.cells, _VISITS, SEARCH))},
     ),
     _Question(
         "architectures",
@@ -111,12 +109,7 @@ _OF_SCENARIOS = (
         "A search is of use if it ranks architectures as their own training would. Each seed’s "
         "ranking is by validation error with the weights that the search shares; the truth is the "
         "test error of the same architectures trained alone. Less forgetting need not rank better.",
-        {
-            "rankings-measures": (
-                1,
-                lambda scope: true_ranking_table(scope.report.cells, scope.done),
-            )
-        },
+        {"rankings-measures": (1, lambda s: true_ranking_table(s.report.cells, s.done))},
     ),
     _Question(
         "protection",
@@ -146,18 +139,8 @@ _OF_SCENARIOS = (
         {
             "metrics": (1, lambda scope: metrics_table(scope.cells)),
             "forgetting": (2, lambda scope: forgetting_table(scope.chosen)),
-            "transfer": (
-                4,
-                lambda s: metrics_table(
-                    s.cells, "Worst case, transfer and intransigence", TRANSFER
-                ),
-            ),
-            "added": (
-                5,
-                lambda s: metrics_table(
-                    s.cells, "Metrics of plugins", [metric.name for metric in added_metrics()]
-                ),
-            ),
+            "transfer": (4, lambda scope: metrics_table(scope.cells, _TRANSFER, TRANSFER)),
+            "added": (5, lambda scope: metrics_table(scope.cells, "Metrics of plugins", _added())),
         },
     ),
     _Question(
@@ -195,6 +178,11 @@ _OF_SCENARIOS = (
         "What the suite’s probes recorded.",
     ),
 )
+
+
+def _added() -> list[str]:
+    """The names of the metrics of plugins."""
+    return [metric.name for metric in added_metrics()]
 
 
 def sections(

@@ -283,18 +283,15 @@ class Study:
 
         If the names of several layers begin so, the one with the least left counts.
         """
-        values = least_free(self._catalog.cell(scenario, variant), layer, after)
-        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
+        return _accuracy(least_free(self._catalog.cell(scenario, variant), layer, after))
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
-        values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
-        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
+        return _accuracy(shape.at_step(self._catalog.cell(scenario, variant), model, step))
 
     def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
         """Return a model's lowest accuracy over the first steps, the mean of each seed's lowest."""
-        values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
-        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
+        return _accuracy(shape.lowest(self._catalog.cell(scenario, variant), model, first))
 
     def distance(
         self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape
@@ -393,3 +390,8 @@ class Study:
                 "add it to the suite"
             )
         return found
+
+
+def _accuracy(values: Values) -> Number:
+    """Return the mean of accuracies, or other shares, by seed."""
+    return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
