@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -81,8 +80,8 @@ def _row(row: CurvesRow, places: Mapping[Variant, int]) -> dict[str, Any]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    found = {"title": panel.title, "axis": panel.axis, "group": panel.group}
-    return found | {"width": panel.width, "shaded": panel.shaded} | asdict(panel.selection)
+    names = ("title", "axis", "group", "width", "shaded", "model", "first")
+    return {name: getattr(panel, name) for name in names} | {"measured": panel.models}
 
 
 def _margin(n: int) -> float | None:

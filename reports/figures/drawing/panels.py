@@ -35,35 +35,45 @@ class MeasuredModels(StrEnum):
 
 
 @dataclass(frozen=True)
-class CurveSelection:
-    """The curves of a scenario that a panel shows, and the steps.
+class Panel:
+    """The curves of one pair of axes.
 
     Attributes:
-        measured: The models.
-        model: The only model that is measured, from the second model's training on; ``None`` for
-            those of ``measured``.
+        title: What is measured.
+        axis: What the steps count.
+        measured: One scenario's curves, see ``frames.curves_frame``.
+        models: The models whose accuracies are shown.
+        group: Panels of the same group share their accuracy axis.
+        model: The only model that is shown, from the second model's training on; ``None`` for
+            those of ``models``.
         first: Only so many first steps after each switch to a new model, the mean over the
             switches; 0 for all of the training.
+        width: Relative width.
+        shaded: End of the part that another panel enlarges, 0 for none.
     """
 
-    measured: MeasuredModels
+    title: str
+    axis: str
+    measured: pd.DataFrame
+    models: MeasuredModels
+    group: str
     model: int | None = None
     first: int = 0
+    width: float = 1.0
+    shaded: float = 0.0
 
-    def lines(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return one value per variant, seed and step: the mean over models.
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One value per variant, seed and step: the mean over the models.
 
-        Args:
-            frame: One scenario's curves, see ``frames.curves_frame``.
-
-        Returns:
-            Columns variant, seed, phase (lines break between phases), x and accuracy.
+        Columns variant, seed, phase (lines break between phases), x and accuracy.
         """
+        frame = self.measured
         if self.model is not None:
             frame = frame[(frame["model"] == self.model) & (frame["trained"] > 0)]
-        elif self.measured == MeasuredModels.EARLIER:
+        elif self.models == MeasuredModels.EARLIER:
             frame = frame[frame["model"] < frame["trained"]]
-        elif self.measured == MeasuredModels.NEW:
+        elif self.models == MeasuredModels.NEW:
             frame = frame[(frame["model"] == frame["trained"]) & (frame["trained"] > 0)]
         if self.first:
             lines = _means(frame[frame["step"] <= self.first], ["variant", "seed", "step"])
@@ -72,39 +82,11 @@ class CurveSelection:
         lines = _means(frame, ["variant", "seed", "trained", x])
         return lines.rename(columns={"trained": "phase", x: "x"})
 
-
-@dataclass(frozen=True)
-class Panel:
-    """The curves of one pair of axes.
-
-    Attributes:
-        title: What is measured.
-        axis: What the steps count.
-        measured: One scenario's curves, see ``frames.curves_frame``.
-        selection: Those that are shown.
-        group: Panels of the same group share their accuracy axis.
-        width: Relative width.
-        shaded: End of the part that another panel enlarges, 0 for none.
-    """
-
-    title: str
-    axis: str
-    measured: pd.DataFrame
-    selection: CurveSelection
-    group: str
-    width: float = 1.0
-    shaded: float = 0.0
-
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """Its lines, see ``CurveSelection.lines``."""
-        return self.selection.lines(self.measured)
-
     @cached_property
     def starts(self) -> tuple[float, ...]:
         """Where the next models begin, if there are several."""
         own = self.measured
-        if self.selection.first or own["trained"].max() < 2:
+        if self.first or own["trained"].max() < 2:
             return ()
         return tuple(own[own["trained"] > 0].groupby("trained")["position"].min())
 
@@ -113,7 +95,7 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     """Choose the panels for one scenario's curves (see ``frames.curves_frame``)."""
     last = int(frame["trained"].max())
     if last == 0:
-        return [Panel("model 1", "steps", frame, CurveSelection(MeasuredModels.ALL), "new")]
+        return [Panel("model 1", "steps", frame, MeasuredModels.ALL, "new")]
     close = _measured_closely(frame)
     begin = [first_steps(frame, close)] if close else []
     if last == 1:
@@ -121,7 +103,7 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     if last >= MANY:
         return [*begin, earlier_models(frame), new_model(frame)]
     each = [
-        Panel(f"model {n + 1}", _LATER, frame, CurveSelection(MeasuredModels.ALL, n), "each")
+        Panel(f"model {n + 1}", _LATER, frame, MeasuredModels.ALL, "each", model=n)
         for n in range(last + 1)
     ]
     return [*begin, *each]
@@ -132,7 +114,7 @@ def earlier_models(frame: pd.DataFrame) -> Panel:
     title, axis = "earlier models, mean", _LATER
     if frame["trained"].max() == 1:
         title, axis = "model 1 while model 2 trains", "steps of model 2"
-    return Panel(title, axis, frame, CurveSelection(MeasuredModels.EARLIER), "earlier")
+    return Panel(title, axis, frame, MeasuredModels.EARLIER, "earlier")
 
 
 def new_model(frame: pd.DataFrame) -> Panel:
@@ -140,7 +122,7 @@ def new_model(frame: pd.DataFrame) -> Panel:
     title, axis = "the model in training", _LATER
     if frame["trained"].max() == 1:
         title, axis = "model 2", "steps of model 2"
-    return Panel(title, axis, frame, CurveSelection(MeasuredModels.NEW), "new")
+    return Panel(title, axis, frame, MeasuredModels.NEW, "new")
 
 
 def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
@@ -151,9 +133,8 @@ def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
     title, axis = f"earlier models, first {steps} steps", "steps since a new model began"
     if frame["trained"].max() == 1:
         title, axis = f"model 1, first {steps} steps", "steps of model 2"
-    return Panel(
-        title, axis, frame, CurveSelection(MeasuredModels.EARLIER, first=steps), "earlier", 0.9
-    )
+    models = MeasuredModels.EARLIER
+    return Panel(title, axis, frame, models, "earlier", first=steps, width=0.9)
 
 
 def average(frame: pd.DataFrame) -> pd.DataFrame:
