@@ -77,7 +77,7 @@ def ranking_plot(standings: Sequence[Standing], styles: Mapping[Variant, Style])
 
 
 def _bar(standing: Standing) -> str:
-    """What the interquartile mean tells beside the mean."""
+    """Explain the interquartile mean of a caption."""
     if len(standing.scenarios) == 1:
         return (
             "The small bar is the interquartile mean: if it is far from the mean, single seeds "

@@ -99,7 +99,7 @@ class Board:
             marks,
             verdict,
             words,
-            ("", "") if one.average.value is None else _number(one.average, percent),
+            _NOTHING if one.average.value is None else _number(one.average, percent),
             numbers,
             n,
             one.competes,

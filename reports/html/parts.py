@@ -1,4 +1,4 @@
-"""The building blocks of the report: sections, groups, and text beside tables and figures."""
+"""The building blocks of the report: sections, groups, and text around tables and figures."""
 
 from __future__ import annotations
 

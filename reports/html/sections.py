@@ -243,7 +243,7 @@ def _parts(section: str, scope: Scope, names: str, tables: _Tables = _NONE) -> l
 
 
 def _each_scenario(report: ReportRuns, asked: _Question, prefix: str) -> Iterator[Group]:
-    """A group for each scenario that has a finished run and something to show."""
+    """Yield a group for each scenario that has a finished run and something to show."""
     for scope in report.scenarios:
         (name,), place = scope.scenarios, anchor(scope.scenarios[0])
         names = f"{prefix}scenario-{place}"
@@ -253,7 +253,7 @@ def _each_scenario(report: ReportRuns, asked: _Question, prefix: str) -> Iterato
 
 
 def _ranking(report: ReportRuns, prefix: str) -> Iterator[Group]:
-    """The comparison of strategies, in each scenario and over all."""
+    """Yield the comparison of strategies, in each scenario and over all."""
     scopes = report.comparisons
     total = len({scenario for scope in scopes for scenario in scope.scenarios})
     # Metrics that not all scenarios have are compared over fewer: in groups of their own.
@@ -280,7 +280,7 @@ def _title(scenarios: Sequence[str], total: int) -> str:
 
 
 def _answers(report: ReportRuns, prefix: str) -> Iterator[Group]:
-    """The verdicts on every strategy, beside the plane of each scenario."""
+    """Yield the verdicts on every strategy and the plane, of each scenario."""
     scopes = {scope.scenarios: scope for scope in report.scenarios}
     boards: dict[str, Board] = {}
     for verdict in verdicts(report.choices, report.cells):
@@ -311,7 +311,7 @@ def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> Sce
 
 
 def _compared(report: ReportRuns, prefix: str) -> Iterator[Group]:
-    """The findings of each scenario as text, and the caveats."""
+    """Yield the findings of each scenario as text, and the caveats."""
     words = {
         finding.scenario: Words(finding.references, finding.strategies)
         for finding in findings(report.cells, report.choices)

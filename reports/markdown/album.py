@@ -1,4 +1,4 @@
-"""The figures of a page: numbered in order, and written to files beside it."""
+"""The figures of a page: numbered in order, and written to files in a folder of their own."""
 
 from __future__ import annotations
 

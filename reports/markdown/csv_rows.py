@@ -1,4 +1,4 @@
-"""Numbers that are not in a store, from a CSV file beside the template."""
+"""Numbers from a CSV file in the template's folder."""
 
 from __future__ import annotations
 

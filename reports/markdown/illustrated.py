@@ -106,7 +106,8 @@ class IllustratedStudy(Study):
         labels, reference = labels or {}, reference or {}
         if bool(scenarios) == bool(scenario and series):
             raise UserError("lines: give scenarios={name: x}, or scenario= and series=")
-        beside = Levels()
+        compared: dict[str, Cell] = {}
+        levels: dict[str, Style] = {}
         if scenarios:
             cells = {name: self._cells(name, variants) for name in scenarios}
             chosen = chosen_strengths(cells, labels)
@@ -133,17 +134,17 @@ class IllustratedStudy(Study):
             drawn = self._cells(str(scenario), [v for line in own.values() for v in line.values()])
             chosen = chosen_strengths({str(scenario): drawn | compared}, labels)
             levels, names = self._drawn(compared, labels)
-            beside = Levels(
-                {names[v]: cell for v, cell in compared.items()},
-                {names[v]: levels[v] for v in compared},
-            )
         points = {}
         for quantity, by_line in reference.items():
             _known([quantity], quantities, "reference")
             _known(by_line, keys, f"reference of {quantity!r}")
             points[quantity] = {keys[key]: values for key, values in by_line.items()}
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
-        beside = Levels(beside.cells, beside.styles, points)
+        beside = Levels(
+            {names[v]: cell for v, cell in compared.items()},
+            {names[v]: levels[v] for v in compared},
+            points,
+        )
         plot = lines_plot(lines, asked, self._baseline, beside, axis)
         return self._album.add(name, plot, f"{caption} {chosen}")
 

@@ -40,7 +40,7 @@ class EqualGainNumbers(NamedTuple):
 
 
 class SearchStudy(IllustratedStudy):
-    """The runs of one suite, with what only searches have.
+    """The runs of one suite, with numbers and figures of architecture searches.
 
     Where variants are listed, one of another scenario is a pair: ``["slow", "wpl@1"]``. It is
     called ``slow: wpl@1``, which ``labels`` can rename like any other; labels of its parts
@@ -48,7 +48,7 @@ class SearchStudy(IllustratedStudy):
     """
 
     def truth(self, scenario: str, variant: str = "") -> Truth:
-        """Return what architectures are worth, from a scenario that trains each alone.
+        """Return the true errors of architectures, from a scenario that trains each alone.
 
         Args:
             scenario: Its name; of the family ``architecture_search``, with ``shared: false``.
@@ -214,7 +214,7 @@ class SearchStudy(IllustratedStudy):
     def _shown(
         self, scenario: str, variants: Sequence[Written], caption: str, labels: Labels
     ) -> tuple[dict[str, Cell], dict[str, Style], dict[str, str], str]:
-        """The lines of a figure of one scenario, their styles and names, and its caption."""
+        """Return the lines of a figure of one scenario, their styles and names, and its caption."""
         lines = self._lines(scenario, variants)
         styles, names = self._named(lines, labels)
         said = f"{caption} {chosen_strengths({scenario: lines}, labels)}"
@@ -256,6 +256,6 @@ def _own_styles(lines: Mapping[str, Cell]) -> dict[str, Style]:
 
 
 def _beside(key: str, cell: Cell, labels: Labels) -> str:
-    """What stands beside a point of a series."""
+    """Return the label of a point of a series."""
     place, _, variant = key.rpartition(": ")
     return labels.get(key) or labels.get(place) or label(variant, labels, cell.variant)

@@ -124,14 +124,16 @@ def canvas(
     return figure, [list(row) for row in grid]
 
 
-def line_keys(styles: Mapping[str, Style], names: Mapping[str, str], marked: bool) -> list[Key]:
-    """Return the legend's keys of lines, with markers where ``marked``."""
+def line_keys(
+    styles: Mapping[str, Style], names: Mapping[str, str] | None = None, *, marked: bool
+) -> list[Key]:
+    """Return the legend's keys of lines, with other ``names`` and with markers if asked for."""
     return [
         (
             Line2D([], [], color=style.color, linestyle=style.linestyle, linewidth=LINE,
                    marker=style.marker if marked else "", markersize=MARKER,
                    markeredgecolor="white", markeredgewidth=0.4),
-            names[line],
+            line if names is None else names[line],
         )
         for line, style in styles.items()
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What fitting private parts again recovers: the probe ``refit``."""
+"""Accuracy that new private parts recover: the probe ``refit``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What merging costs: the probe ``unmerged``."""
+"""The price of merging: the probe ``unmerged``."""
 
 from __future__ import annotations
 

@@ -82,8 +82,7 @@ def lines_plot(
     styles = {label: line.style for label, line in lines.items()}
 
     def draw() -> Figure:
-        keys = line_keys(styles, {label: label for label in styles}, marked=True)
-        keys += line_keys(beside.styles, {label: label for label in beside.styles}, marked=False)
+        keys = line_keys(styles, marked=True) + line_keys(beside.styles, marked=False)
         given = [styles[label] for points in beside.points.values() for label in points]
         if given:
             keys.append(read_off_key(given))

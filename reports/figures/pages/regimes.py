@@ -1,4 +1,4 @@
-"""A map over two settings: what A loses and B reaches in every cell."""
+"""A map over two settings: the loss of A and the accuracy of B in every cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forgetting against own gain: who takes less from others for the same gain."""
+"""Forgetting against own gain: less forgetting at the same gain is better."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _draw(
         color = own.style.color
         path: list[Spot] = []
         for cell, text in zip(own.cells, own.labels, strict=True):
-            x, y = interval(across, cell, None), interval(up, cell, None)
+            x, y = (interval(measure, cell, None) for measure in (across, up))
             point = plane_point(x, y, (across.scale, up.scale))
             if point is None:
                 continue

@@ -1,4 +1,4 @@
-"""What the controller of a search is rewarded over its steps."""
+"""The rewards of a search's controller over its steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What visits of a search lose over its epochs."""
+"""The forgetting of visits of a search over its epochs."""
 
 from __future__ import annotations
 
