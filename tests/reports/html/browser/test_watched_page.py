@@ -50,7 +50,7 @@ def documents(store):
             command="palimpsest report runs.db",
             suites=(),
             live=Live(version, 2 * seeds, "runs.db"),
-        )
+        )[0]
         for version, seeds in ((1, 2), (2, 3))
     ]
     return [waiting_page("runs.db"), *reports]
