@@ -37,7 +37,7 @@ def plot(kind: str, results: _Runs = (), *, scenario: str | None = None) -> matp
         kind: Which figure: ``frontier`` (stability against plasticity), ``curves``, ``ranking`` or
             another that the page on the report lists.
         results: What ``run_suite`` or ``open_store`` returned, other runs, or the file of a store.
-        scenario: Whose; needed where the runs have several. A ranking is else over all of them.
+        scenario: Needed where the runs have several; without one a ranking is over all of them.
 
     Raises:
         UserError: There is no such kind or scenario, these are no runs, or the runs have nothing of

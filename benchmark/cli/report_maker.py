@@ -135,7 +135,7 @@ def _send_report(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # its own processes end with it
     os.nice(_NICE)
     from palimpsest.benchmark.cli.models import load_for_reading
-    from palimpsest.reports.html.report import live_report
+    from palimpsest.reports.html.report import report_page
     from palimpsest.reports.html.watching import Live, identities
     from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 
@@ -143,7 +143,7 @@ def _send_report(
         load_for_reading(plugins)
         merged = merge(read_stores([store]), read_notes([store]))
         command = ["palimpsest", "report", str(store), *selection.options, "-o", "report.html"]
-        document = live_report(
+        page, _ = report_page(
             selection.only(merged.records, merged.suites),
             sources=[merged.origin],
             command=shlex.join(command),
@@ -153,4 +153,4 @@ def _send_report(
     except UserError as error:
         answer.send(str(error))
     else:
-        answer.send((document, identities(merged.records), len(merged.records)))
+        answer.send((page, identities(merged.records), len(merged.records)))

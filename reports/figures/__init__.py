@@ -1,1 +1,1 @@
-"""What is drawn: one style, and figures with the data behind them."""
+"""Figures of the report and of pages, with the data behind them."""

@@ -34,12 +34,7 @@ from palimpsest.reports.runs.frames import curves_frame, numbered
 
 @dataclass(frozen=True, eq=False)
 class CurvesPlot(Plot):
-    """The figure, and what it consists of.
-
-    Attributes:
-        rows: Which variants stand in each row of panels.
-        columns: The panels of each row.
-    """
+    """The figure, with its layout: rows of variants and the panels of each row."""
 
     rows: Sequence[CurvesRow]
     columns: Sequence[Panel]
@@ -49,9 +44,6 @@ def curves_rows(cells: Sequence[Cell]) -> list[CurvesRow]:
     """Lay out a scenario's curves: a row per strategy with several strengths.
 
     Variants without curves are left out, and ``joint``, which has no order of models.
-
-    Args:
-        cells: Of one scenario.
     """
     shown = [
         cell
@@ -66,9 +58,6 @@ def strategy_curves_plot(
     cells: Sequence[Cell], styles: Mapping[Variant, Style]
 ) -> CurvesPlot | None:
     """Show accuracy over the steps of training: mean and band over seeds.
-
-    A row per strategy with several strengths, with fine-tuning in each for comparison. The
-    strategy ``joint`` is left out: it has no order of models.
 
     ``None`` where no run has curves.
     """

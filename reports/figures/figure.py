@@ -1,8 +1,8 @@
 """What a figure of the report is: one file, found by looking into this folder.
 
 A module of this folder, or of a folder in it, that has a ``FIGURE`` is a figure of the report: it
-stands in its section, ``report --figures`` writes it, and ``plot`` draws it alone. No list names
-it. Modules without one draw figures of pages, or share what several figures need.
+stands in its section, ``report --figures`` writes it, and ``plot`` draws it alone. Modules without
+one draw figures of pages, or what several figures share.
 """
 
 from __future__ import annotations
@@ -28,11 +28,7 @@ RANKING = "ranking"
 
 
 class ReportRuns:
-    """The runs of a report, and what is known of all of them; computed when it is first asked for.
-
-    Args:
-        cells: All of the report, see ``cells.group``.
-    """
+    """The runs of a report, and results over all of them, computed on demand."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells = cells
@@ -65,12 +61,7 @@ class ReportRuns:
 
 
 class Scope:
-    """The runs that a figure shows: those of one scenario, or of several that are compared.
-
-    Args:
-        report: All runs of the report.
-        scenarios: The names of the scenarios.
-    """
+    """The runs that a figure shows: those of one scenario, or of several that are compared."""
 
     def __init__(self, report: ReportRuns, scenarios: tuple[str, ...]) -> None:
         self.report = report
@@ -109,13 +100,13 @@ class Figure:
     """A figure of the report.
 
     Attributes:
-        name: How its name ends in the report and its files.
-        section: Where it stands, see ``html/sections.py``. In ``RANKING`` there is one for each
-            of ``ReportRuns.comparisons``, elsewhere one for each scenario.
-        place: Where in the section; its tables have places, too.
+        name: The end of its name in the report and its files.
+        section: Its section, see ``html/sections.py``. In ``RANKING`` there is one for each of
+            ``ReportRuns.comparisons``, elsewhere one for each scenario.
+        place: Its place in the section, among figures and tables.
         build: Makes it; ``None`` where there is nothing to show.
-        needs: What runs it is made from, after "it needs".
-        notebook: What ``plot`` calls it; its name where empty.
+        needs: The runs it is made from, after "it needs".
+        notebook: Its name in ``plot``; ``name`` where empty.
         shows: What it cannot be drawn without: accuracies of models that are trained one after
             another, accuracies of all models at the end, or something else.
     """
@@ -129,7 +120,7 @@ class Figure:
     shows: Literal["turns", "end", "else"] = "else"
 
     def scopes(self, report: ReportRuns) -> Sequence[Scope]:
-        """Return what there may be such a figure of."""
+        """Return the scopes that may have such a figure."""
         return report.comparisons if self.section == RANKING else report.scenarios
 
 

@@ -1,4 +1,4 @@
-"""What is left for later models, over the number of models."""
+"""The share of parameters that later models can change, over the number of models."""
 
 from __future__ import annotations
 
@@ -44,9 +44,8 @@ def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> Plo
         return None
 
     def draw() -> Figure:
-        names = {cell.variant.label: cell.variant.label for cell in found}
         looks = {cell.variant.label: style_of(cell.variant, styles) for cell in found}
-        figure, ((ax,),) = canvas([2.6], 1, line_keys(looks, names, marked=True))
+        figure, ((ax,),) = canvas([2.6], 1, line_keys(looks, marked=True))
         for place, cell in enumerate(found):
             whole = shares_of(cell)[WHOLE]
             shares = [free_after(whole, model) for model in range(max(map(len, whole.values())))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,18 +14,15 @@ from palimpsest.reports.analysis.frontier import Frontier, Frontiers, Point
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.breakdown_marks import draw_margin, marked
 from palimpsest.reports.figures.drawing.canvas import MARKER, WIDTH, Margins, canvas, titled
-from palimpsest.reports.figures.drawing.labels import Label, lines_of, wrapped, write_labels
+from palimpsest.reports.figures.drawing.labels import Label, lines_of, wrapped
 from palimpsest.reports.figures.drawing.overlap import keep_visible, nested
 from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.points import (
-    SEED_SIZE,
-    bars_of,
     draw_points,
     handle_of,
-    is_placed,
+    label_points,
     limit_axes,
-    place_of,
-    seeds_of,
+    plane_point,
 )
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Variant, dial_of
@@ -39,7 +36,7 @@ _ALONE, _SEVERAL, _ROW = 4.2, 2.9, 0.3
 
 
 def _how(dial: Dial) -> str:
-    """Return what a caption says of every plane."""
+    """Return the part of a caption that explains every plane."""
     near = ", near fine-tuning" if dial == STRENGTH else ""
     low, high = dial.adjectives
     return (
@@ -85,7 +82,6 @@ def plane_plot(
     styles: Mapping[Variant, Style],
     *,
     axes: tuple[str, str],
-    caption: str = "",
     names: Mapping[str, str] | None = None,
     remarks: Mapping[str, str] | None = None,
     labelled: bool = False,
@@ -97,9 +93,8 @@ def plane_plot(
 
     Args:
         planes: One or several scenarios.
-        styles: Of each variant.
+        styles: The style of each variant.
         axes: Names of the x and y axis.
-        caption: Begins the caption, before how to read it.
         names: Other names of strategies for the reader.
         remarks: Added to the names of strategies in the legend.
         labelled: Whether strengths are written beside their points.
@@ -107,7 +102,7 @@ def plane_plot(
     Returns:
         The plot, or ``None`` where there is nothing to place (one model).
     """
-    if not any(is_placed(p) for plane in planes for _, points in plane.lines for p in points):
+    if not any(plane_point(p.x, p.y) for plane in planes for _, own in plane.lines for p in own):
         return None
     points = {s: own for plane in reversed(planes) for s, own in plane.lines}
     ends = {end.variant.strategy for plane in planes for end in plane.found.ends}
@@ -168,7 +163,7 @@ def plane_plot(
     )
     return Plot(
         "Stability and plasticity",
-        f"{caption} {_how(dial)}{lost}".strip(),
+        f"{_how(dial)}{lost}",
         f"Stability-plasticity plane of {', '.join(p.title or p.found.scenario for p in planes)}, "
         f"for {', '.join(called.values())}",
         pd.concat([_frame(plane) for plane in planes], ignore_index=True),
@@ -177,29 +172,22 @@ def plane_plot(
 
 
 def _draw_plane(ax: Axes, plane: Plane, styles: Mapping[Variant, Style], *, labelled: bool) -> None:
-    ways = [[place_of(point) for point in points if is_placed(point)] for _, points in plane.lines]
+    placed = [[plane_point(point.x, point.y) for point in points] for _, points in plane.lines]
+    paths = [[point.spot for point in own if point] for own in placed]
     drawn = [
         mark
-        for (_, points), width in zip(plane.lines, nested(ways, 1.2), strict=True)
+        for (_, points), width in zip(plane.lines, nested(paths, 1.2), strict=True)
         for mark in draw_points(ax, points, styles, width)
     ]
     limit_axes(ax, ticks=7)
-    sizes = keep_visible(ax, [line for _, line in drawn], MARKER)
-    if not labelled:
-        return
-    write_labels(
-        ax,
-        [
-            Label(p.variant.value, *place_of(p), styles[p.variant].ink)
-            for p, _ in drawn
-            if p.variant.strength is not None
-        ],
-        [
-            *((*place_of(point), size) for (point, _), size in zip(drawn, sizes, strict=True)),
-            *((*spot, SEED_SIZE) for point, _ in drawn for spot in seeds_of(point)),
-        ],
-        [*ways, *(bar for point, _ in drawn for bar in bars_of(point))],
-    )
+    labels = [
+        Label(point.variant.value, *own.spot, styles[point.variant].ink)
+        for point, own, _ in drawn
+        if labelled and point.variant.strength is not None
+    ]
+    sizes = keep_visible(ax, [mark for *_, mark in drawn], MARKER)
+    points = [own for _, own, _ in drawn]
+    label_points(ax, list(zip(points, sizes, strict=True)), labels, paths)
 
 
 def _frame(plane: Plane) -> pd.DataFrame:
@@ -224,17 +212,17 @@ def _of_report(scope: report.Scope) -> Plot | None:
     """The plane of a scenario; its legend has the hypervolume of each frontier."""
     found = scope.frontiers
     unequal = len({frontier.budget for frontier in found.frontiers}) > 1
-    return plane_plot(
+    plot = plane_plot(
         [Plane("", found)],
         scope.styles,
         axes=(
             "learning accuracy of the new models, %",
             "stability: final accuracy of the earlier models, %",
         ),
-        caption=_REFERENCES,
         remarks={each.strategy: _filled(each, unequal=unequal) for each in found.frontiers},
         labelled=True,
     )
+    return plot and replace(plot, caption=f"{_REFERENCES} {plot.caption}")
 
 
 def _filled(frontier: Frontier, *, unequal: bool) -> str:

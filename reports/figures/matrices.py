@@ -31,10 +31,8 @@ _NAME = 22  # letters per line of a name above a matrix
 def heatmaps_plot(cells: Sequence[Cell]) -> Plot | None:
     """Show mean accuracy matrices: row i after model i was trained, column j model j.
 
-    Numbers above the diagonal, of models not yet trained, have no colour.
-
-    ``None`` where no cell has an accuracy matrix (as with models that are
-        trained in alternation).
+    Numbers above the diagonal, of models not yet trained, have no colour. ``None`` where no cell
+    has an accuracy matrix, as with models that are trained by turns.
     """
     cells = [cell for cell in cells if any(record.accuracy_matrix for record in cell.done)]
     if not cells:
@@ -86,7 +84,7 @@ def heatmaps_plot(cells: Sequence[Cell]) -> Plot | None:
 
 
 def _marks(cell: Cell) -> dict[tuple[int, ...], Mark]:
-    """What the entries of a mean matrix tell, by row and column; those without a mean nothing."""
+    """Return the text of each entry of a mean matrix that is defined, by row and column."""
     own, seeds = (cell.variant.strategy,), [record.seed for record in cell.done]
     # (runs, T, T); NaN where a run has no value, and then there is no mean
     matrices = np.array([record.accuracy_matrix for record in cell.done], dtype=float)

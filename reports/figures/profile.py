@@ -75,7 +75,7 @@ def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style]) -> Plo
 
 
 def _mark(strategy: str, found: Profiles) -> Mark:
-    """What a strategy's line tells: where it begins to fall, half of it is left, and it ends."""
+    """Return the text of a line: where it begins to fall, where it is at half and where it ends."""
     own = found.by_strategy[strategy]
     ends = {
         "all runs are above": own.thresholds[own.share > 1 - _ROUNDING][-1],

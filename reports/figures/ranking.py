@@ -77,7 +77,7 @@ def ranking_plot(standings: Sequence[Standing], styles: Mapping[Variant, Style])
 
 
 def _bar(standing: Standing) -> str:
-    """What the interquartile mean tells beside the mean."""
+    """Explain the interquartile mean of a caption."""
     if len(standing.scenarios) == 1:
         return (
             "The small bar is the interquartile mean: if it is far from the mean, single seeds "
@@ -116,7 +116,7 @@ def _draw_row(
 
 
 def _mark(row: Ranked, metric: Metric, what: str) -> Mark:
-    """What a row tells: its mean and interquartile mean; ``what`` is what a mean is taken over."""
+    """Return the text of a row; ``what`` is what its mean is taken over."""
     if row.mean.value is None:
         return Mark((row.strategy,))
     mean, *rest = in_words(row.mean, measured(metric), metric.unit, what)

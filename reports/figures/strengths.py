@@ -99,9 +99,8 @@ def sweep_frame(choice: Choice) -> pd.DataFrame:
     """Return how scores depend on the strength: one row per strength and metric.
 
     Columns: strength, metric (``VALIDATION`` or one of ``SHOWN`` that some run has), mean, low,
-    high, n, chosen (whether this strength was chosen on all seeds), reported (on how many seeds
-    the strategy is reported at this strength), excluded (why it could not be chosen, else
-    ``None``).
+    high, n, chosen (whether this strength was chosen on all seeds), reported (the number of seeds
+    that are reported at it), excluded (why it could not be chosen, else ``None``).
     """
     rows = [
         (tried.cell.variant.strength, metric, found.value, found.low, found.high, found.n,

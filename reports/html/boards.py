@@ -34,13 +34,13 @@ _points = partial(percent, signed=True)
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row of a board, written.
+class BoardRow:
+    """A row of a board, as it is written.
 
     Attributes:
         strategies: Their names.
         name: The same in words, with their strengths.
-        color: Of the first.
+        color: The colour of the first.
         marks: What weakens its numbers, or why it has none.
         verdict: A name in ``Verdict``, ``baseline``, or nothing.
         words: The same with its sign, for the reader.
@@ -64,12 +64,12 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """Every strategy of one scenario, or of all together, beside a baseline.
+    """Verdicts on every strategy of one scenario, or of all together, against a baseline.
 
     Attributes:
         found: The verdicts.
         table: The same as a table, for files.
-        colors: Of the contenders.
+        colors: The colours of the contenders.
         place: The anchor of its scenario; ends in ``all`` of several.
     """
 
@@ -84,22 +84,22 @@ class Board:
         return self.found.reference
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[BoardRow]:
         """Its rows, against the baseline."""
         return [self._line(place, one) for place, one in enumerate(self.found.contenders)]
 
-    def _line(self, place: int, one: Contender) -> Line:
+    def _line(self, place: int, one: Contender) -> BoardRow:
         own = self.found.judgements.get((place, self.found.baseline or 0))
         marks = [*one.marks, *([one.reason] if one.reason else [])]
         verdict, words, numbers, n = written(own)
-        return Line(
+        return BoardRow(
             one.strategies,
             named(one),
             self.colors[place],
             marks,
             verdict,
             words,
-            ("", "") if one.average.value is None else _number(one.average, percent),
+            _NOTHING if one.average.value is None else _number(one.average, percent),
             numbers,
             n,
             one.competes,
@@ -128,11 +128,11 @@ class Board:
 
 
 @dataclass(frozen=True, eq=False)
-class Matrix:
+class ScenarioMatrix:
     """Scenarios by strategies: each one's difference from the baseline in average accuracy.
 
     Attributes:
-        boards: Of the scenarios, by name; without those in which no run has finished.
+        boards: By scenario; without those in which no run has finished.
         failed: The strategies of each scenario in which no run has finished.
         order: The names of all scenarios.
         baseline: What the strategies are compared with.
@@ -174,7 +174,7 @@ def board(found: Verdicts, look: Mapping[Variant, Style], name: str, place: str)
     Args:
         found: The verdicts.
         look: The style of every variant of the report.
-        name: Of its table; unique.
+        name: The unique name of its table.
         place: The anchor of its scenario.
     """
     table = verdict_table(found)
@@ -201,7 +201,7 @@ def _number(found: Estimate, write: Callable[[float | None], str]) -> tuple[str,
     return write(found.value), spread(found, write).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def _cell(line: Line | None) -> tuple[str, str]:
+def _cell(line: BoardRow | None) -> tuple[str, str]:
     if line is None:
         return _NOTHING
     return line.verdict, line.numbers[0][0] if line.numbers else line.verdict

@@ -20,12 +20,12 @@ from palimpsest.reports.wording.words import several
 
 @dataclass(frozen=True, eq=False)
 class Chapter:
-    """Runs that are compared with each other, and what is told of them.
+    """Runs that are compared with each other, with the sections about them.
 
     Attributes:
         title: The suite's name, or the setting; empty where the report has no other chapter.
-        prefix: Of all names in it, see ``Section``.
-        description: What the suite asks; empty where that is not known.
+        prefix: Begins all names in it, see ``Section``.
+        description: The suite's own; empty where it is not known.
         records: The runs.
         cells: The same, sorted.
         sections: The questions and answers.
@@ -85,7 +85,7 @@ def chapters(
     by: str | None,
     begin: Callable[[Sequence[Plot]], None],
 ) -> list[Chapter]:
-    """Return the chapters of a report, of which a report of one suite has one.
+    """Return the chapters of a report; a report of one suite has one.
 
     Args:
         records: One run or more.

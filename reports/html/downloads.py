@@ -1,7 +1,7 @@
-"""What a reader can take away: the data of a figure or table, and a table in LaTeX.
+"""Downloads of the report: the data of a figure or table, and a table in LaTeX.
 
-Each is a link of the report, a ``data:`` URL of a gzipped file, which works without scripts; with
-scripts, ``scripts/downloads.js`` unpacks the file on a click, and saves figures as pictures.
+Each is a ``data:`` URL of a gzipped file, which works without scripts. With scripts,
+``scripts/downloads.js`` unpacks the file on a click, and saves figures as pictures.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Download:
     """A file inside the report.
 
     Attributes:
-        format: What it is, for the reader.
+        format: Its format, for the reader.
         file: Its name.
         address: The target of the link.
         note: A remark for the reader; empty where the data are complete.
@@ -71,10 +71,7 @@ def _packed(kind: str, file: str, text: str, note: str = "") -> Download:
 
 
 def averaged(data: pd.DataFrame) -> pd.DataFrame:
-    """Replace the last column, the measured one, by its mean and interval over seeds.
-
-    Args:
-        data: A tidy frame with a column ``seed``.
+    """Replace the last column, the measured one, by its mean and interval over the column ``seed``.
 
     Returns:
         A row for each combination of the other columns, see ``grouped.over_seeds``.

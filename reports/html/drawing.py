@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
-from multiprocessing.process import BaseProcess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from palimpsest.reports.figures.drawing.marks import Mark
 from palimpsest.reports.figures.drawing.plot import Plot
@@ -26,30 +23,26 @@ _WORTH = 8
 _OBJECTS = 100_000
 """New objects from one collection to the next: a figure has tens of thousands, and lives on."""
 
-_DIGITS = 4
-"""Bytes of a figure's number in a queue."""
-
 _SIGNIFICANT = 5
 """Digits of a number that is drawn as a dot: more cannot be seen."""
 
 Drawing = tuple[str, list[Mark]]
-"""An ``<svg>`` element, and what its marks tell."""
+"""An ``<svg>`` element, and the text of its marks."""
 
 
 class Drawings:
     """Figures that other processes draw while this one goes on.
 
-    Plots hold functions and cannot be sent to a process, but a process that is forked has them
-    already. It draws what it finds in the queues that there are by then; so does this process when
-    it has nothing else to do. What a process does not draw, because it was killed or because it
-    cannot, is drawn here, with the error if there is one.
+    Plots hold functions and cannot be sent to a process, but a forked process has them already.
+    When this process has nothing else to do, it draws what no other has begun. It also draws what
+    failed elsewhere, because a process was killed or the figure has an error, which is then raised.
     """
 
     def __init__(self) -> None:
         self._plots: list[Plot] = []
-        self._queued = 0
-        self._queues: list[int] = []
-        self._helpers: list[tuple[BaseProcess, IO[bytes]]] = []
+        self._waiting: list[Plot] = []
+        self._pools: list[ProcessPoolExecutor] = []
+        self._begun: list[tuple[Plot, Future[Drawing]]] = []
 
     def __enter__(self) -> Self:
         """Get ready."""
@@ -62,47 +55,35 @@ class Drawings:
         traceback: TracebackType | None,
     ) -> None:
         """End the processes."""
-        for process, file in self._helpers:
-            process.kill()
-            process.join()
-            file.close()
-        for queue in self._queues:
-            os.close(queue)
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
 
     def begin(self, plots: Sequence[Plot]) -> None:
-        """Begin to draw plots, or put them aside if they are too few for a process.
-
-        Args:
-            plots: With names of their own.
-        """
+        """Begin to draw plots with unique names, or wait if they are too few for a process."""
         self._plots += plots
-        count = len(self._plots) - self._queued
-        helpers = min(count // _WORTH, _processors() - 1)
+        self._waiting += plots
+        helpers = min(len(self._waiting) // _WORTH, _processors() - 1)
         if helpers < 1:
             return
         # Those with the most data first, so that no process draws one after all others have ended.
-        order = sorted(
-            range(self._queued, len(self._plots)), key=lambda place: -len(self._plots[place].data)
-        )
-        self._queued = len(self._plots)
-        self._queues.insert(0, _queue(order))  # processes that run already do not know it
-        for _ in range(helpers):
-            file = os.fdopen(os.memfd_create("drawings"), "w+b")
-            process = multiprocessing.get_context("fork").Process(
-                target=_help, args=(tuple(self._plots), tuple(self._queues), file), daemon=True
-            )
-            process.start()
-            self._helpers.append((process, file))
+        order = sorted(self._waiting, key=lambda plot: -len(plot.data))
+        self._waiting = []
+        fork = multiprocessing.get_context("fork")
+        pool = ProcessPoolExecutor(helpers, fork, initializer=_prepare, initargs=(order,))
+        self._pools.append(pool)
+        self._begun += [(plot, pool.submit(_draw, place)) for place, plot in enumerate(order)]
 
     def finish(self) -> dict[str, Drawing]:
         """Return all drawings by the names of their plots."""
-        aside = range(self._queued, len(self._plots))
-        places = chain(aside, _taken(self._queues))
-        drawn = {self._plots[place].name: touchable_svg(self._plots[place]) for place in places}
-        for process, file in self._helpers:
-            process.join()
-            drawn.update(_read(file))
-        return {plot.name: drawn.get(plot.name) or touchable_svg(plot) for plot in self._plots}
+        drawn = {plot.name: touchable_svg(plot) for plot in self._waiting}
+        for plot, task in reversed(self._begun):
+            if task.cancel():
+                drawn[plot.name] = touchable_svg(plot)
+        for plot, task in self._begun:
+            if plot.name not in drawn:
+                failed = task.exception()
+                drawn[plot.name] = touchable_svg(plot) if failed else task.result()
+        return {plot.name: drawn[plot.name] for plot in self._plots}
 
 
 def _processors() -> int:
@@ -111,42 +92,20 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _queue(places: Sequence[int]) -> int:
-    """Return a file of places, open at its beginning."""
-    queue = os.memfd_create("queue")
-    with open(queue, "wb", closefd=False) as file:
-        file.write(b"".join(place.to_bytes(_DIGITS, "big") for place in places))
-    os.lseek(queue, 0, os.SEEK_SET)
-    return queue
+_in_process: list[Plot] = []
+"""The plots that this process may be asked to draw."""
 
 
-def _taken(queues: Sequence[int]) -> Iterator[int]:
-    """Take places from queues until they are empty.
-
-    All processes share one position in the file, so that none reads what another has read.
-    """
-    for queue in queues:
-        while place := os.read(queue, _DIGITS):
-            yield int.from_bytes(place, "big")
-
-
-def _help(plots: Sequence[Plot], queues: Sequence[int], file: IO[bytes]) -> None:
-    """Draw what is in the queues, in a process apart."""
+def _prepare(plots: Sequence[Plot]) -> None:
+    """Begin a process that draws some of the plots."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     gc.freeze()  # else each collection goes through what all processes share, and so copies it
     gc.set_threshold(_OBJECTS)
-    for place in _taken(queues):
-        with contextlib.suppress(Exception):  # the parent meets it as well
-            pickle.dump((plots[place].name, touchable_svg(plots[place])), file)
-            file.flush()
+    _in_process[:] = plots
 
 
-def _read(file: IO[bytes]) -> Iterator[tuple[str, Drawing]]:
-    """Return what a process has drawn; if it was killed, the last one may have been cut off."""
-    file.seek(0)
-    with contextlib.suppress(EOFError, pickle.UnpicklingError):
-        while True:
-            yield pickle.load(file)  # nobody else can write to this file
+def _draw(place: int) -> Drawing:
+    return touchable_svg(_in_process[place])
 
 
 def marks_data(figures: Mapping[str, Sequence[Mark]]) -> dict[str, Any]:

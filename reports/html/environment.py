@@ -9,16 +9,16 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.html.boards import Board, Matrix
+from palimpsest.reports.html.boards import Board, ScenarioMatrix
 from palimpsest.reports.html.downloads import downloads
 from palimpsest.reports.html.live import LivePlot
-from palimpsest.reports.html.parts import Facts, Words
+from palimpsest.reports.html.parts import FactList, Words
 from palimpsest.reports.tables.table import Table
 from palimpsest.reports.wording.words import several
 
 
 def environment() -> Environment:
-    """Return where templates are found, with the report's filters and tests."""
+    """Return the Jinja environment, with the report's filters and tests."""
     made = Environment(
         loader=PackageLoader("palimpsest.reports.html"),
         autoescape=True,
@@ -28,17 +28,13 @@ def environment() -> Environment:
     )
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     made.filters |= {"several": several, "downloads": downloads}
-    for kind in (Words, Facts, Table, Plot, LivePlot, Board, Matrix):
+    for kind in (Words, FactList, Table, Plot, LivePlot, Board, ScenarioMatrix):
         made.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
     return made
 
 
 def text_of(*names: str) -> str:
-    """Return scripts and style sheets as they are, one after another.
-
-    Args:
-        names: Of the files, ``answer.js`` or ``report.css``.
-    """
+    """Return scripts and style sheets, such as ``answer.js`` or ``report.css``, joined."""
     room = files("palimpsest.reports.html")
     folders = ("scripts" if name.endswith(".js") else "templates" for name in names)
     found = (room / folder / name for folder, name in zip(folders, names, strict=True))
@@ -46,5 +42,5 @@ def text_of(*names: str) -> str:
 
 
 def digest(script: str) -> str:
-    """Return the hash of a script, which a content security policy allows alone."""
+    """Return the hash by which a content security policy allows a script."""
     return b64encode(sha256(script.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""Figures that a reader can touch: a script of the page draws them again, from their data."""
+"""Interactive figures: a script of the page draws them again, from their data."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from palimpsest.reports.wording.words import several
 
 @dataclass(frozen=True, eq=False)
 class LivePlot(Plot):
-    """A figure that a script draws again, to be touched.
+    """A figure that a script draws again, so that a reader can point at its parts.
 
-    On paper, and without scripts, there is the figure itself.
+    On paper, and without scripts, the page shows the figure itself.
 
     Attributes:
-        script: Which draws it: ``scripts/plane.js`` or ``scripts/curves.js``.
-        live: What is drawn, as JSON.
+        script: Its script: ``plane`` or ``curves``, in ``scripts/``.
+        live: The data of the script.
         packed: The measured numbers, where there are so many that they stand in the page gzipped:
             as JSON, for the script and for the reader to save.
     """
@@ -34,11 +34,7 @@ class LivePlot(Plot):
 
 
 def dash(linestyle: Any) -> str:
-    """Return a line's dashes in SVG's terms: lengths in pixels, nothing for a solid line.
-
-    Args:
-        linestyle: As Matplotlib has it, see ``Style``.
-    """
+    """Return the dashes of Matplotlib's line style in SVG: lengths in pixels, nothing if solid."""
     if linestyle == "-":
         return ""
     if linestyle == "--":
@@ -48,13 +44,7 @@ def dash(linestyle: Any) -> str:
 
 
 def live_plane(plot: Plot, found: Frontiers, look: Mapping[Variant, Style]) -> LivePlot:
-    """Return a plane with its data.
-
-    Args:
-        plot: The figure.
-        found: What it shows.
-        look: The style of every variant.
-    """
+    """Return a plane with the data of its interactive version."""
     return LivePlot(**vars(plot), script="plane", live=plane_data(found, look))
 
 

@@ -1,10 +1,9 @@
-"""The curves of a scenario that a reader can touch: every seed, in one copy of the numbers."""
+"""Interactive curves of a scenario: every seed, in one copy of the numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -31,12 +30,7 @@ _CLOSE = 100  # first steps that are never left out: most is lost there
 
 
 def live_curves(plot: CurvesPlot, look: Mapping[Variant, Style]) -> LivePlot:
-    """Return the figure of curves with its data.
-
-    Args:
-        plot: The figure.
-        look: The style of every variant.
-    """
+    """Return the figure of curves with the data of its interactive version."""
     cells = list(dict.fromkeys(cell for row in plot.rows for cell in row.own))
     own = {name: value for name, value in vars(plot).items() if name not in {"rows", "columns"}}
     if any(len(curve["steps"]) > MANY for cell in cells for r in cell.done for curve in r.curves):
@@ -52,7 +46,7 @@ def live_curves(plot: CurvesPlot, look: Mapping[Variant, Style]) -> LivePlot:
 def _layout(
     plot: CurvesPlot, cells: Sequence[Cell], look: Mapping[Variant, Style]
 ) -> dict[str, Any]:
-    """Return what ``scripts/curves.js`` has to know beside the numbers.
+    """Return what ``scripts/curves.js`` needs besides the numbers.
 
     Returns:
         ``scenario``; ``variants``, in the order of ``curves_data``: ``label``, ``strategy``,
@@ -86,8 +80,8 @@ def _row(row: CurvesRow, places: Mapping[Variant, int]) -> dict[str, Any]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    found = {"title": panel.title, "axis": panel.axis, "group": panel.group}
-    return found | {"width": panel.width, "shaded": panel.shaded} | asdict(panel.selection)
+    names = ("title", "axis", "group", "width", "shaded", "model", "first")
+    return {name: getattr(panel, name) for name in names} | {"measured": panel.models}
 
 
 def _margin(n: int) -> float | None:
@@ -137,11 +131,7 @@ def _whole(lines: Sequence[Sequence[float | None]], kept: Sequence[int]) -> list
 
 
 def shown_steps(measured: int) -> Sequence[int]:
-    """Return the places of the measured steps that the page has, the last one among them.
-
-    Args:
-        measured: How many there are.
-    """
+    """Return the places of the measured steps that the page has, the last one among them."""
     if measured <= MANY:
         return range(measured)
     every = -(-(measured - _CLOSE) // (MANY - _CLOSE))

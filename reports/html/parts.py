@@ -1,4 +1,4 @@
-"""The building blocks of the report: sections, groups, and text beside tables and figures."""
+"""The building blocks of the report: sections, groups, and text around tables and figures."""
 
 from __future__ import annotations
 
@@ -7,35 +7,26 @@ from dataclasses import dataclass, replace
 
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.html.anchors import ALL
-from palimpsest.reports.html.boards import Board, Matrix
+from palimpsest.reports.html.boards import Board, ScenarioMatrix
 from palimpsest.reports.tables.table import Column, Table
 
 
 @dataclass(frozen=True)
 class Words:
-    """Text.
-
-    Attributes:
-        paragraph: A paragraph; empty where there is only a list.
-        items: The items of a list after it.
-    """
+    """A paragraph, which may be empty, and the items of a list after it."""
 
     paragraph: str
     items: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A list of names and values.
-
-    Attributes:
-        pairs: Each a name and its value, as text.
-    """
+class FactList:
+    """A list of names and values, as text."""
 
     pairs: Sequence[tuple[str, str]]
 
 
-Part = Words | Facts | Table | Plot | Board | Matrix
+Part = Words | FactList | Table | Plot | Board | ScenarioMatrix
 
 
 @dataclass(frozen=True)
@@ -45,8 +36,8 @@ class Group:
     Attributes:
         title: The heading, usually a scenario.
         parts: Its parts.
-        scenario: The anchor of the scenario that it is about, see ``anchors.py``; empty where it
-            is about no one scenario, so that it is shown with each.
+        scenario: The anchor of its scenario, see ``anchors.py``; empty where it is about no single
+            scenario, so that it is shown with each.
         id: Of its heading; empty for one made of the section and the scenario.
         titled: Whether its heading is shown where a selector names the scenario, too.
     """
@@ -63,13 +54,13 @@ class Section:
     """One question and its answers.
 
     Attributes:
-        name: What it is; unique in a chapter; letters, digits and hyphens.
+        name: Unique in a chapter; letters, digits and hyphens.
         question: The heading.
         topic: The same in a word or two, for the table of contents.
         intro: How to read the section.
         groups: The answers.
-        chapter: The title of the chapter that it is in; empty in a report without chapters.
-        prefix: Of all names in it, so that they are unique in the report; empty likewise.
+        chapter: The title of its chapter; empty in a report without chapters.
+        prefix: Begins all names in it, so that they are unique in the report; empty likewise.
     """
 
     name: str

@@ -18,7 +18,7 @@ from palimpsest.reports.html.chapters import Chapter, chapters, each_once
 from palimpsest.reports.html.drawing import Drawings, marks_data
 from palimpsest.reports.html.environment import digest, environment, text_of
 from palimpsest.reports.html.live import LivePlot
-from palimpsest.reports.html.parts import Facts
+from palimpsest.reports.html.parts import FactList
 from palimpsest.reports.html.run_details import run_details
 from palimpsest.reports.html.runs_table import run_columns, runs_data
 from palimpsest.reports.html.watching import Live
@@ -30,15 +30,14 @@ REPORT = FileKind(
     "report",
     re.compile(
         rb'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        rb'(<meta name="generator" content="palimpsest">'
-        rb"|(<meta [^\n]*>\n){3}<title>Palimpsest report: )"  # as version 0.1.0 wrote them
+        rb'<meta name="generator" content="palimpsest">'
     ),
 )
 """The report, as its template begins."""
 
 _SCRIPTS = (
-    "answer", "drawing", "plane", "marks", "names", "downloads", "pictures", "chart", "curves",
-    "run_page", "runs", "open",
+    "answer", "drawing", "plane", "marks", "downloads", "pictures", "chart", "curves", "run_page",
+    "runs",
 )  # fmt: skip
 """In this order: later ones use what earlier ones define."""
 
@@ -66,7 +65,7 @@ def write_report(
         inputs: Files that must not be overwritten.
         exports: Tables and figures to write as files, too.
         suites: What is known of the suites: their descriptions, and the order of the report.
-        by: What the report has chapters by, see ``chapters``.
+        by: The setting that makes chapters, see ``chapters``.
 
     Raises:
         UserError: There are no runs, no run has the setting ``by``, or a file cannot be written;
@@ -76,51 +75,34 @@ def write_report(
         raise UserError(
             "the store has no finished runs to report; 'palimpsest run SUITE' makes some"
         )
-    document, made = _document(
-        records, sources=sources, command=command, suites=suites, by=by, live=None
-    )
-    outputs = [Output(output, document.encode(), REPORT)]
+    page, made = report_page(records, sources=sources, command=command, suites=suites, by=by)
+    outputs = [Output(output, page.encode(), REPORT)]
     if exports:
         parts = (part for one in made for section in one.sections for part in section.titled_parts)
         outputs += exports.outputs(parts, each_once(made))
     write_files(outputs, inputs)
 
 
-def live_report(
+def report_page(
     records: Sequence[Record],
     *,
     sources: Sequence[str],
     command: str,
     suites: Sequence[SuiteNote],
-    live: Live,
     by: str | None = None,
-) -> str:
-    """Return the report as a server shows it while runs are under way.
+    live: Live | None = None,
+) -> tuple[str, list[Chapter]]:
+    """Return the report as HTML, and its chapters.
 
     Args:
-        records: One run or more, and what follows, as in ``write_report``.
+        records: One run or more; all others as in ``write_report``.
         sources: Where the runs come from.
         command: The command that writes this report to a file.
         suites: What is known of the suites.
-        live: What the page is compared with when it asks for news.
-        by: What the report has chapters by.
+        by: The setting that makes chapters.
+        live: Of a page that a server shows while runs are active: what it is compared with when
+            it asks for news.
     """
-    document, _ = _document(
-        records, sources=sources, command=command, suites=suites, by=by, live=live
-    )
-    return document
-
-
-def _document(
-    records: Sequence[Record],
-    *,
-    sources: Sequence[str],
-    command: str,
-    suites: Sequence[SuiteNote],
-    by: str | None,
-    live: Live | None,
-) -> tuple[str, list[Chapter]]:
-    """The report, and its chapters."""
     with Drawings() as drawings:
         made = chapters(records, suites, by, drawings.begin)
         cells = each_once(made)
@@ -137,7 +119,7 @@ def _document(
     data["marks"] = marks_data({plot.name: drawn[plot.name][1] for plot in plots})
     names = [*_SCRIPTS, "watch"] if live else _SCRIPTS
     script = text_of(*(f"{name}.js" for name in names))
-    document = environment().get_template("report.html.j2").render(
+    page = environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
         lead=made[0].lead if len(made) == 1 else f"{several(len(records), 'run')}, compared apart:",
         failed=sum(len(cell.failed) for cell in cells),
@@ -148,7 +130,7 @@ def _document(
         run_columns=[column for column in run_columns(cells) if column.title],
         data=data,
         failures=failures(cells),
-        origin=Facts(origin(records, sources)),
+        origin=FactList(origin(records, sources)),
         citations=f"{citation()}\n\n{WPL_PAPER}",
         suites=suite_files(records, suites),
         settings=exact_settings(cells),
@@ -158,7 +140,7 @@ def _document(
         script_hash=digest(script),
         live=live,
     )  # fmt: skip
-    return document, made
+    return page, made
 
 
 def _strategies(made: Sequence[Chapter]) -> dict[str, list[str]]:

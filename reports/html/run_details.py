@@ -1,4 +1,4 @@
-"""What the report tells of a single run beyond its row, as compact data."""
+"""Details of a single run beyond its row in the table, as compact data."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class RunColumn:
 
     Attributes:
         name: Its name in the download.
-        kind: What it holds; fractions are shown in per cent.
+        kind: Fractions are shown in per cent.
         title: Its heading in the table; without one it is only in the download.
         unit: The unit shown in the table.
     """
@@ -44,11 +44,10 @@ class RunColumn:
 
 
 def run_columns(cells: Sequence[Cell]) -> list[RunColumn]:
-    """Return the columns: what a run is, its metrics, what it took.
+    """Return the columns: names of a run, its metrics, its cost.
 
-    Args:
-        cells: All of a report. Metrics that none of their runs can have are left out; settings in
-            which they differ are in the download.
+    Metrics that no run of the report can have are left out; settings in which the runs differ are
+    in the download.
     """
     records = [record for cell in cells for record in cell.runs]
     shown = columns([*MAIN, *(metric.name for metric in added_metrics())], records)

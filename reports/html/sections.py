@@ -17,10 +17,10 @@ from palimpsest.reports.figures.curves import CurvesPlot
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.figure import RANKING, ReportRuns, Scope, figures
 from palimpsest.reports.html.anchors import ALL, anchor
-from palimpsest.reports.html.boards import Board, Matrix, board
+from palimpsest.reports.html.boards import Board, ScenarioMatrix, board
 from palimpsest.reports.html.live import live_plane
 from palimpsest.reports.html.live_curves import live_curves
-from palimpsest.reports.html.parts import Facts, Group, Part, Section, Words
+from palimpsest.reports.html.parts import FactList, Group, Part, Section, Words
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.provenance import scenario_facts
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS
@@ -45,19 +45,22 @@ HOW = (
 )
 """The report's intervals; ``statistics/__init__.py`` has their measured coverage."""
 
+_VISITS = "What visits gain, and what others take"
+_TRANSFER = "Worst case, transfer and intransigence"
+
 _Tables = Mapping[str, tuple[int, Callable[[Scope], Table | None]]]
 _NONE: _Tables = {}
 
 
 @dataclass(frozen=True)
 class _Question:
-    """A section before it is answered.
+    """A section before it is answered, see ``Section``.
 
     Attributes:
-        name: See ``Section``.
-        question: Likewise.
-        topic: Likewise.
-        intro: Likewise; ``{dial.name}`` and ``{dial.plural}`` stand for what is swept over.
+        name: Unique in a chapter.
+        question: The heading.
+        topic: The question in a word or two.
+        intro: How to read it; ``{dial.name}`` and ``{dial.plural}`` stand for what is swept.
         tables: Of each scenario: how their names end, their places, and what makes them.
     """
 
@@ -98,12 +101,7 @@ _OF_SCENARIOS = (
         "Architectures that share weights are trained in turn, a visit each. What an architecture "
         "wins by its own visit (err0 − err1) and what it has lost by the end of the epoch (err2 − "
         "err1) belong together: what learns nothing forgets nothing. Both are of validation data.",
-        {
-            "search": (
-                1,
-                lambda s: metrics_table(s.cells, "What visits gain, and what others take", SEARCH),
-            )
-        },
+        {"search": (1, lambda scope: metrics_table(scope.cells, _VISITS, SEARCH))},
     ),
     _Question(
         "architectures",
@@ -112,12 +110,7 @@ _OF_SCENARIOS = (
         "A search is of use if it ranks architectures as their own training would. Each seed’s "
         "ranking is by validation error with the weights that the search shares; the truth is the "
         "test error of the same architectures trained alone. Less forgetting need not rank better.",
-        {
-            "rankings-measures": (
-                1,
-                lambda scope: true_ranking_table(scope.report.cells, scope.done),
-            )
-        },
+        {"rankings-measures": (1, lambda s: true_ranking_table(s.report.cells, s.done))},
     ),
     _Question(
         "protection",
@@ -147,18 +140,8 @@ _OF_SCENARIOS = (
         {
             "metrics": (1, lambda scope: metrics_table(scope.cells)),
             "forgetting": (2, lambda scope: forgetting_table(scope.chosen)),
-            "transfer": (
-                4,
-                lambda s: metrics_table(
-                    s.cells, "Worst case, transfer and intransigence", TRANSFER
-                ),
-            ),
-            "added": (
-                5,
-                lambda s: metrics_table(
-                    s.cells, "Metrics of plugins", [metric.name for metric in added_metrics()]
-                ),
-            ),
+            "transfer": (4, lambda scope: metrics_table(scope.cells, _TRANSFER, TRANSFER)),
+            "added": (5, lambda scope: metrics_table(scope.cells, "Metrics of plugins", _added())),
         },
     ),
     _Question(
@@ -199,19 +182,24 @@ _OF_SCENARIOS = (
 )
 
 
+def _added() -> list[str]:
+    """The names of the metrics of plugins."""
+    return [metric.name for metric in added_metrics()]
+
+
 def sections(
     cells: Sequence[Cell],
     begin: Callable[[Sequence[Plot]], None] = lambda plots: None,
     chapter: str = "",
     prefix: str = "",
 ) -> list[Section]:
-    """Return the sections that have something to say, in the order in which they are read.
+    """Return the sections that have something to say, in reading order.
 
     Args:
         cells: All of a report, see ``cells.group``.
         begin: Called with plots that are ready to be drawn while the rest is made.
         chapter: The title of their chapter, see ``Section``.
-        prefix: Of all names in them.
+        prefix: Begins all names in them.
     """
     report = ReportRuns(cells)
     dial = dial_of(cell.variant for cell in cells)
@@ -257,7 +245,7 @@ def _parts(section: str, scope: Scope, names: str, tables: _Tables = _NONE) -> l
 
 
 def _each_scenario(report: ReportRuns, asked: _Question, prefix: str) -> Iterator[Group]:
-    """A group for each scenario that has a finished run and something to show."""
+    """Yield a group for each scenario that has a finished run and something to show."""
     for scope in report.scenarios:
         (name,), place = scope.scenarios, anchor(scope.scenarios[0])
         names = f"{prefix}scenario-{place}"
@@ -267,7 +255,7 @@ def _each_scenario(report: ReportRuns, asked: _Question, prefix: str) -> Iterato
 
 
 def _ranking(report: ReportRuns, prefix: str) -> Iterator[Group]:
-    """The comparison of strategies, in each scenario and over all."""
+    """Yield the comparison of strategies, in each scenario and over all."""
     scopes = report.comparisons
     total = len({scenario for scope in scopes for scenario in scope.scenarios})
     # Metrics that not all scenarios have are compared over fewer: in groups of their own.
@@ -294,7 +282,7 @@ def _title(scenarios: Sequence[str], total: int) -> str:
 
 
 def _answers(report: ReportRuns, prefix: str) -> Iterator[Group]:
-    """The verdicts on every strategy, beside the plane of each scenario."""
+    """Yield the verdicts on every strategy and the plane, of each scenario."""
     scopes = {scope.scenarios: scope for scope in report.scenarios}
     boards: dict[str, Board] = {}
     for verdict in verdicts(report.choices, report.cells):
@@ -313,7 +301,7 @@ def _answers(report: ReportRuns, prefix: str) -> Iterator[Group]:
             )
 
 
-def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> Matrix:
+def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> ScenarioMatrix:
     failed = {
         scope.scenarios[0]: list(dict.fromkeys(cell.variant.strategy for cell in scope.cells))
         for scope in report.scenarios
@@ -321,11 +309,11 @@ def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> Mat
     }
     order = [name for scope in report.scenarios for name in scope.scenarios]
     order = [name for name in order if name in {*boards, *failed}]
-    return Matrix(dict(boards), failed, order, next(iter(boards.values())).baseline, prefix)
+    return ScenarioMatrix(dict(boards), failed, order, next(iter(boards.values())).baseline, prefix)
 
 
 def _compared(report: ReportRuns, prefix: str) -> Iterator[Group]:
-    """The findings of each scenario as text, and the caveats."""
+    """Yield the findings of each scenario as text, and the caveats."""
     words = {
         finding.scenario: Words(finding.references, finding.strategies)
         for finding in findings(report.cells, report.choices)
@@ -333,7 +321,7 @@ def _compared(report: ReportRuns, prefix: str) -> Iterator[Group]:
     nothing = Words("No run finished, so there is nothing to compare.")
     for scope in report.scenarios:
         (name,) = scope.scenarios
-        facts = Facts(scenario_facts(next(scope.cells[0].runs)))
+        facts = FactList(scenario_facts(next(scope.cells[0].runs)))
         yield Group(name, [words.get(name, nothing), facts], f"{prefix}{anchor(name)}")
     warnings = caveats(report.cells, report.choices, report.standings)
     if warnings:

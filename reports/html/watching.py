@@ -1,4 +1,4 @@
-"""What a page says of runs under way, and what it asks for while it is open."""
+"""The state of active runs, which a page asks for while it is open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Live:
 
     Attributes:
         version: Of the report, counted from 1; 0 of a page without one.
-        runs: How many runs it is of.
+        runs: The number of runs in the report.
         store: The store's name.
     """
 
@@ -31,12 +31,8 @@ class Live:
 
 
 def waiting_page(store: str) -> str:
-    """Return the page that is there before the first report.
-
-    Args:
-        store: The store's name.
-    """
-    script = text_of("watch.js")
+    """Return the page that a store's name stands on before the first report."""
+    script = text_of("drawing.js", "watch.js")
     return (
         environment()
         .get_template("waiting.html.j2")
@@ -57,14 +53,14 @@ def state(
     living: Collection[str],
     known: Collection[Identity] = (),
 ) -> dict[str, Any]:
-    """Return what is under way, as JSON for ``scripts/watch.js``.
+    """Return the active processes and the failures, as JSON for ``scripts/watch.js``.
 
     Args:
-        processes: Those that carry out suites into the store.
-        failed: Runs that failed, the last one first.
+        processes: Those that run suites into the store.
+        failed: Failed runs, the last one first.
         now: Unix time, in seconds.
-        living: The ids of the processes that are still at work.
-        known: Those of the strategies of the report, so that the colours are the same.
+        living: The ids of the processes that still run.
+        known: Strategies of the report, which keep their colours.
 
     Returns:
         ``processes``: each with ``id``, ``state`` (running, interrupted or stopped), ``done``,

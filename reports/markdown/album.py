@@ -1,4 +1,4 @@
-"""The figures of a page: numbered in order, and written to files beside it."""
+"""The figures of a page: numbered in order, and written to files in a folder of their own."""
 
 from __future__ import annotations
 
@@ -15,22 +15,16 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Album:
-    """Collects the figures of a page while it is written.
-
-    Args:
-        folder: The folder of their files, relative to the page.
-    """
+    """The figures of a page, collected as it is written; ``folder`` is relative to the page."""
 
     def __init__(self, folder: PurePosixPath) -> None:
         self._folder = folder
         self._plots: dict[str, Plot] = {}
 
-    def add(self, name: str, plot: Plot) -> str:
-        """Add a figure and return the Markdown that shows it, with its number and caption.
+    def add(self, name: str, plot: Plot, caption: str) -> str:
+        """Add a figure and return the Markdown that shows it, with its number.
 
-        Args:
-            name: Of its file.
-            plot: The figure.
+        Its own caption, how to read it, follows ``caption``.
 
         Raises:
             UserError: The name is taken, or is not valid as a file name.
@@ -44,7 +38,8 @@ class Album:
             raise UserError(
                 f"figure name {name!r} is taken by an earlier figure of the page; choose another"
             )
-        self._plots[name] = replace(plot, name=name)
+        plot = replace(plot, name=name, caption=f"{caption.strip()} {plot.caption}".strip())
+        self._plots[name] = plot
         alternative = plot.description.replace("[", "(").replace("]", ")")
         image = f"![{alternative}]({self._folder / name}.svg)"
         return f"{image}\n\n**Figure {len(self._plots)}.** {plot.caption}"

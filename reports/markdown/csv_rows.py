@@ -1,4 +1,4 @@
-"""Numbers that are not in a store, from a CSV file beside the template."""
+"""Numbers from a CSV file in the template's folder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,10 @@ _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def read_rows(folder: Path, path: str) -> list[dict[str, str | int | float]]:
-    """Return the rows of a CSV file as mappings by the names in its first line.
+    """Return the rows of a CSV file in the template's folder, by the names in its first line.
 
     Cells that are numbers become ``int`` (``3``) or ``float`` (``0.5``, ``1e4``); others, and empty
     ones, stay text.
-
-    Args:
-        folder: The template's folder.
-        path: The file, relative to it.
 
     Raises:
         UserError: The file cannot be read or is not UTF-8, its first line does not name every

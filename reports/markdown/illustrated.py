@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.runs.record import BASELINE, LIMIT
@@ -33,12 +32,6 @@ class IllustratedStudy(Study):
     it is added to the ``caption``. All scenarios are shown where none are named; ``labels`` has
     other names for scenarios, variants, strategies and quantities. Strategies have the same colours
     in all figures of the page.
-
-    Args:
-        records: The suite's runs.
-        catalog: The same runs as cells.
-        styles: Of the strategies of the page.
-        album: Collects the figures.
     """
 
     def __init__(
@@ -85,9 +78,8 @@ class IllustratedStudy(Study):
             for scenario in shown
         ]
         styles, names = self._drawn(cells[shown[0]], labels)
-        said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        plot = scenario_curves_plot(columns, styles, names, first, said)
-        return self._album.add(name, plot)
+        plot = scenario_curves_plot(columns, styles, names, first)
+        return self._album.add(name, plot, f"{caption} {chosen_strengths(cells, labels)}")
 
     def lines(
         self,
@@ -114,7 +106,8 @@ class IllustratedStudy(Study):
         labels, reference = labels or {}, reference or {}
         if bool(scenarios) == bool(scenario and series):
             raise UserError("lines: give scenarios={name: x}, or scenario= and series=")
-        beside = Levels()
+        compared: dict[str, Cell] = {}
+        levels: dict[str, Style] = {}
         if scenarios:
             cells = {name: self._cells(name, variants) for name in scenarios}
             chosen = chosen_strengths(cells, labels)
@@ -141,20 +134,19 @@ class IllustratedStudy(Study):
             drawn = self._cells(str(scenario), [v for line in own.values() for v in line.values()])
             chosen = chosen_strengths({str(scenario): drawn | compared}, labels)
             levels, names = self._drawn(compared, labels)
-            beside = Levels(
-                {names[v]: cell for v, cell in compared.items()},
-                {names[v]: levels[v] for v in compared},
-            )
         points = {}
         for quantity, by_line in reference.items():
             _known([quantity], quantities, "reference")
             _known(by_line, keys, f"reference of {quantity!r}")
             points[quantity] = {keys[key]: values for key, values in by_line.items()}
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
-        beside = Levels(beside.cells, beside.styles, points)
-        said = f"{caption} {chosen}".strip()
-        plot = lines_plot(lines, asked, self._baseline, beside, axis, said)
-        return self._album.add(name, plot)
+        beside = Levels(
+            {names[v]: cell for v, cell in compared.items()},
+            {names[v]: levels[v] for v in compared},
+            points,
+        )
+        plot = lines_plot(lines, asked, self._baseline, beside, axis)
+        return self._album.add(name, plot, f"{caption} {chosen}")
 
     def map(
         self,
@@ -186,8 +178,7 @@ class IllustratedStudy(Study):
                     scenario = str(cell(row, column)).strip()
                 if scenario:
                     found[row, column] = self._catalog.cell(scenario, variant)
-        plot = regimes_plot(found, rows, columns, labels or {}, caption, top)
-        return self._album.add(name, plot)
+        return self._album.add(name, regimes_plot(found, rows, columns, labels or {}, top), caption)
 
     def frontier(
         self,
@@ -220,10 +211,10 @@ class IllustratedStudy(Study):
         axes = ("B, %", "A at the end, %")
         if models != {2}:
             axes = ("new models, %", "earlier models at the end, %")
-        plot = plane_plot(planes, styles, axes=axes, caption=caption, names=names)
+        plot = plane_plot(planes, styles, axes=axes, names=names)
         if plot is None:
             raise UserError(f"figure {name!r}: no finished runs to show; choose other strategies")
-        return self._album.add(name, plot)
+        return self._album.add(name, plot, caption)
 
     def growth(
         self,
@@ -239,8 +230,8 @@ class IllustratedStudy(Study):
         cells = {scenario: self._cells(scenario, variants) for scenario in shown}
         styles, names = self._drawn(cells[shown[0]], labels)
         titled = {labels.get(scenario, scenario): own for scenario, own in cells.items()}
-        said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        return self._album.add(name, growth_plot(titled, styles, names, said))
+        plot = growth_plot(titled, styles, names)
+        return self._album.add(name, plot, f"{caption} {chosen_strengths(cells, labels)}")
 
     def ranks(
         self,
@@ -276,7 +267,7 @@ class IllustratedStudy(Study):
                 f"figure {name!r}: too few strategies, scenarios or seeds for ranks; name three or "
                 "more scenarios that have the same strategies and seeds"
             )
-        return self._album.add(name, replace(plot, caption=f"{caption} {plot.caption}".strip()))
+        return self._album.add(name, plot, caption)
 
     def _cells(self, scenario: str, variants: Sequence[str]) -> dict[str, Cell]:
         return {written: self._catalog.cell(scenario, written) for written in variants}

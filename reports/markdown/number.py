@@ -1,4 +1,4 @@
-"""A number as a page prints it: with its interval, in the unit for the reader."""
+"""A number as a page prints it: with its interval, in the printed unit."""
 
 from __future__ import annotations
 

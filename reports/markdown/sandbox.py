@@ -1,4 +1,4 @@
-"""Where templates run: they can compute and call what they are given, and nothing else.
+"""The sandbox of templates: they can compute and call the functions of a page, and nothing else.
 
 A page's template may come from anybody. In Jinja's sandbox it reaches no attribute that begins with
 an underscore, no function of Python's and no module, and changes nothing but its own lists.

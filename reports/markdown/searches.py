@@ -14,7 +14,7 @@ from palimpsest.reports.analysis.ground_truth import Truth, truth_of
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
 from palimpsest.reports.figures.drawing.colors import Identity, colors
 from palimpsest.reports.figures.drawing.style import Style, Styles
-from palimpsest.reports.figures.searches.gains import Way, gains_plot
+from palimpsest.reports.figures.searches.gains import GainLine, gains_plot
 from palimpsest.reports.figures.searches.rewards import rewards_plot
 from palimpsest.reports.figures.searches.truth import true_ranking_plot
 from palimpsest.reports.figures.searches.visits import forgetting_plot
@@ -30,7 +30,7 @@ Written = str | Sequence[str]
 """A variant as it is written, or a pair of a scenario and a variant of it."""
 
 
-class EqualGain(NamedTuple):
+class EqualGainNumbers(NamedTuple):
     """A variant and a control at the same own gain, see ``analysis/equal_gain.py``."""
 
     ratio: Number
@@ -40,7 +40,7 @@ class EqualGain(NamedTuple):
 
 
 class SearchStudy(IllustratedStudy):
-    """The runs of one suite, with what only searches have.
+    """The runs of one suite, with numbers and figures of architecture searches.
 
     Where variants are listed, one of another scenario is a pair: ``["slow", "wpl@1"]``. It is
     called ``slow: wpl@1``, which ``labels`` can rename like any other; labels of its parts
@@ -48,7 +48,7 @@ class SearchStudy(IllustratedStudy):
     """
 
     def truth(self, scenario: str, variant: str = "") -> Truth:
-        """Return what architectures are worth, from a scenario that trains each alone.
+        """Return the true errors of architectures, from a scenario that trains each alone.
 
         Args:
             scenario: Its name; of the family ``architecture_search``, with ``shared: false``.
@@ -90,7 +90,7 @@ class SearchStudy(IllustratedStudy):
 
     def at_equal_gain(
         self, scenario: str, variant: str, control: Sequence[Written], period: Period = "all"
-    ) -> EqualGain:
+    ) -> EqualGainNumbers:
         """Compare the forgetting of visits with a control's at the same own gain.
 
         ``ratio`` is forgetting of the variant divided by that of the control; it says so where the
@@ -108,7 +108,7 @@ class SearchStudy(IllustratedStudy):
         points = [self._place(scenario, written)[1] for written in control]
         found = at_equal_gain(cell, points, period)
         loss, gain = (measure_of(measure, [cell]) for measure in (FORGETTING, GAIN))
-        return EqualGain(
+        return EqualGainNumbers(
             Number(found.ratio, RATIO),
             Number(found.gain, gain),
             Number(found.own, loss),
@@ -135,8 +135,8 @@ class SearchStudy(IllustratedStudy):
         titled = {
             "" if len(shown) == 1 else labels.get(row, row): cells for row, cells in rows.items()
         }
-        said = f"{caption} {chosen_strengths(rows, labels)}".strip()
-        return self._album.add(name, forgetting_plot(titled, styles, names, said, block))
+        plot = forgetting_plot(titled, styles, names, block)
+        return self._album.add(name, plot, f"{caption} {chosen_strengths(rows, labels)}")
 
     def rewards(
         self,
@@ -152,7 +152,7 @@ class SearchStudy(IllustratedStudy):
         The mean of ``block`` steps makes a point; so many that it can be read where ``None``.
         """
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
-        return self._album.add(name, rewards_plot(lines, styles, names, said, block))
+        return self._album.add(name, rewards_plot(lines, styles, names, block), said)
 
     def rankings(
         self,
@@ -173,7 +173,7 @@ class SearchStudy(IllustratedStudy):
                 "scenario with shared: false"
             )
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
-        return self._album.add(name, true_ranking_plot(lines, styles, names, truth, said))
+        return self._album.add(name, true_ranking_plot(lines, styles, names, truth), said)
 
     def gains(
         self,
@@ -202,9 +202,9 @@ class SearchStudy(IllustratedStudy):
             raise UserError(f"figure {name!r}: nothing to show; give strategies= or series=")
         styles = self._styles.of({own: cells[own][0] for own in strategies}, list(strategies))
         styles |= _own_styles({own: cells[own][0] for own in series})
-        ways = {own: Way(found, ends[own], styles[own]) for own, found in cells.items()}
-        names = {own: labels.get(own, own) for own in ways}
-        return self._album.add(name, gains_plot(ways, names, caption))
+        lines = {own: GainLine(found, ends[own], styles[own]) for own, found in cells.items()}
+        names = {own: labels.get(own, own) for own in lines}
+        return self._album.add(name, gains_plot(lines, names), caption)
 
     def _lines(self, scenario: str, variants: Sequence[Written]) -> dict[str, Cell]:
         if not variants:
@@ -214,15 +214,11 @@ class SearchStudy(IllustratedStudy):
     def _shown(
         self, scenario: str, variants: Sequence[Written], caption: str, labels: Labels
     ) -> tuple[dict[str, Cell], dict[str, Style], dict[str, str], str]:
-        """The lines of a figure of one scenario, their styles and names, and its caption."""
+        """Return the lines of a figure of one scenario, their styles and names, and its caption."""
         lines = self._lines(scenario, variants)
         styles, names = self._named(lines, labels)
-        return (
-            lines,
-            styles,
-            names,
-            f"{caption} {chosen_strengths({scenario: lines}, labels)}".strip(),
-        )
+        said = f"{caption} {chosen_strengths({scenario: lines}, labels)}"
+        return lines, styles, names, said
 
     def _place(self, scenario: str, written: Written) -> tuple[str, Cell]:
         """A variant's name in the figure, and its runs."""
@@ -260,6 +256,6 @@ def _own_styles(lines: Mapping[str, Cell]) -> dict[str, Style]:
 
 
 def _beside(key: str, cell: Cell, labels: Labels) -> str:
-    """What stands beside a point of a series."""
+    """Return the label of a point of a series."""
     place, _, variant = key.rpartition(": ")
     return labels.get(key) or labels.get(place) or label(variant, labels, cell.variant)

@@ -64,10 +64,6 @@ class Study:
     ``reports/analysis/choosing/cross_fitting.py``). A quantity is one of
     ``quantities.QUANTITIES`` or a metric. ``labels`` renames scenarios, variants, strategies and
     quantities for the reader.
-
-    Args:
-        records: The suite's runs.
-        catalog: The same runs as cells.
     """
 
     def __init__(self, records: Sequence[Record], catalog: Catalog) -> None:
@@ -96,7 +92,7 @@ class Study:
 
     @property
     def seconds(self) -> float:
-        """Seconds in which runs of the suite were under way, see ``clock.elapsed``."""
+        """Seconds in which at least one run of the suite was active, see ``clock.elapsed``."""
         return elapsed(self._records)
 
     @property
@@ -106,7 +102,7 @@ class Study:
 
     @property
     def workers(self) -> int:
-        """The largest number of runs that were under way at once."""
+        """The largest number of runs that were active at once."""
         return most_at_once(self._records)
 
     @property
@@ -138,8 +134,8 @@ class Study:
     def chosen(self, scenario: str, strategy: str) -> str:
         """Return how the variant is written that stands for a strategy.
 
-        That is ``wpl@chosen``, at what validation data choose of several strengths, or else the
-        only one: ``finetune``, ``smile@16``. Empty where the scenario has no run of the strategy.
+        Of several strengths this is ``wpl@chosen``, at what validation data choose; else the only
+        one: ``finetune``, ``smile@16``. Empty where the scenario has no run of the strategy.
         """
         found = [v for v in self.variants(scenario) if v.split("@")[0] == strategy]
         return f"{strategy}@{CHOSEN}" if len(found) > 1 else "".join(found)
@@ -155,7 +151,7 @@ class Study:
     def at_end(self, scenario: str, strategy: str) -> bool:
         """Return whether a chosen strength is the lowest or the highest of several that were tried.
 
-        Beyond it may be a better one. Of strengths that differ between seeds one suffices.
+        A better one may lie beyond it. Of strengths that differ between seeds one suffices.
         """
         cells = self._catalog.strategy(scenario, strategy)
         tried = [c.variant.strength for c in cells if c.variant.strength is not None]
@@ -172,14 +168,14 @@ class Study:
         return coarse_text(self._catalog.choice(scenario, strategy))
 
     def open_end(self, scenario: str, strategy: str) -> str:
-        """Return ``weakest`` or ``strongest`` where the strength chosen on all seeds is that tried.
+        """Return ``weakest`` or ``strongest`` if the strength chosen on all seeds is at that end.
 
         A better one may lie beyond it. Empty elsewhere.
         """
         return self._catalog.choice(scenario, strategy).open_end or ""
 
     def processor(self, scenario: str, variant: str) -> str:
-        """Return what the runs of a variant ran on: times compare only on the same."""
+        """Return the processors of a variant's runs: times compare only on the same."""
         done = self._catalog.cell(scenario, variant).done
         return ", ".join(sorted({record.versions.get("processor", "?") for record in done}))
 
@@ -250,9 +246,9 @@ class Study:
     def probed(
         self, scenario: str, variant: str, probe: str, column: str, **rows: object
     ) -> Number:
-        """Return what a probe recorded in a column of its rows, with its 95 % interval over seeds.
+        """Return a column that a probe recorded, with its 95 % interval over seeds.
 
-        ``model=1, block=None`` says what other columns have to be. Of several rows of a run that
+        ``model=1, block=None`` selects rows by other columns. Of several rows of a run that
         fit, the mean counts.
         """
         cell = self._catalog.cell(scenario, variant)
@@ -285,20 +281,17 @@ class Study:
     def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
         """Return the share of a layer that models after one (from 0) can still change, in per cent.
 
-        Of several layers whose names begin so, that with the least left counts.
+        If the names of several layers begin so, the one with the least left counts.
         """
-        values = least_free(self._catalog.cell(scenario, variant), layer, after)
-        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
+        return _accuracy(least_free(self._catalog.cell(scenario, variant), layer, after))
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
-        values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
-        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
+        return _accuracy(shape.at_step(self._catalog.cell(scenario, variant), model, step))
 
     def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
         """Return a model's lowest accuracy over the first steps, the mean of each seed's lowest."""
-        values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
-        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
+        return _accuracy(shape.lowest(self._catalog.cell(scenario, variant), model, first))
 
     def distance(
         self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape
@@ -311,8 +304,8 @@ class Study:
     ) -> float:
         """Return how far mean curves are from those read off a published figure, in points.
 
-        As ``distance``, over all points of A and B after step 0 that the reference, as ``curves``
-        takes it, has of the variant, or of ``as_``.
+        As ``distance``, over all points of A and B after step 0 of the variant, or of ``as_``, in a
+        reference as ``curves`` takes it.
         """
         wanted = variant if as_ is None else as_
         given = digitized_curves(scenario, reference)
@@ -397,3 +390,8 @@ class Study:
                 "add it to the suite"
             )
         return found
+
+
+def _accuracy(values: Values) -> Number:
+    """Return the mean of accuracies, or other shares, by seed."""
+    return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)

@@ -15,7 +15,7 @@ Markdown, in which ``suite(NAME, ...)`` gives the runs of a suite, or of several
 Other functions: ``rows(PATH)`` gives the rows of a CSV file beside the template
 (``csv_rows.read_rows``), ``folded(SUMMARY, TEXT)`` text that the reader can unfold
 (``markdown.folded``), ``intervals()`` the number of 95 % intervals that the page prints
-(``intervals.Intervals``), and ``holm(P_VALUES)`` these corrected for their number.
+(``intervals``), and ``holm(P_VALUES)`` these corrected for their number.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from palimpsest.reports.formats.markdown import folded
 from palimpsest.reports.formats.svg import START
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.csv_rows import read_rows
-from palimpsest.reports.markdown.intervals import Intervals
 from palimpsest.reports.markdown.sandbox import Sandbox
 from palimpsest.reports.markdown.searches import SearchStudy
 from palimpsest.reports.runs.cells import group
@@ -63,6 +62,13 @@ FIGURE = FileKind("page", START)
 
 _SANDBOX = {jinja2.sandbox.__file__, sys.modules[Sandbox.__module__].__file__}
 """Through which operators of a template go."""
+
+_SPACE = "\N{NO-BREAK SPACE}"
+_PRINTED = re.compile(rf"{_SPACE}\[[^\[\]\s]+,{_SPACE}[^\[\]\s]+\]")
+"""An interval as ``markdown.unbroken`` writes it; nobody types these spaces by hand."""
+
+_PLACE = "\ue000{}\ue001"  # private-use characters, which no text contains
+_PLACES = re.compile("\ue000([^\ue001]*)\ue001")
 
 _OF_TEMPLATES = (UserError, TemplateError, OverflowError)
 """What our own functions and the sandbox raise for a template's mistake."""
@@ -91,7 +97,6 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
     variables, body = _front_matter(text, template)
     album = Album(PurePosixPath(folder))
     studies = _Studies(records, album, _alike(variables, template))
-    intervals = Intervals()
     functions = {
         "suite": studies.suite,
         "rows": partial(read_rows, template.parent),
@@ -116,8 +121,22 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
         if line is None or not (innermost or isinstance(error, _OF_TEMPLATES)):
             raise
         raise UserError(f"{template}, line {line}: {error}") from error
-    page = intervals.fill_in(page)
+    count = len(_PRINTED.findall(page))
+    page = _PLACES.sub(lambda place: f"{round(count * float(place[1])):,}", page)
     return _MARK.format(template.name) + "\n\n" + page.lstrip("\n"), album
+
+
+def intervals(share: float = 1.0) -> str:
+    """Return a placeholder for the number of 95 % intervals that the finished page prints.
+
+    Counted are those in brackets in text and tables, repeated ones included; not single seeds in
+    parentheses, ends that a template prints separately (``.low``), or intervals in figures.
+
+    Args:
+        share: A factor, after which the count is rounded: ``intervals(0.05)`` is how many
+            intervals miss the true value, if each does so in one of twenty cases.
+    """
+    return _PLACE.format(float(share))
 
 
 class _Studies:

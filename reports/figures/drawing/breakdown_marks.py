@@ -18,11 +18,7 @@ from palimpsest.reports.wording.numbers import DASH, strength_text
 
 
 def marked(dial: Dial) -> str:
-    """Return what a caption says of the crosses.
-
-    Args:
-        dial: What the strengths are called.
-    """
+    """Return the sentence of a caption that explains the crosses."""
     return (
         f"A cross marks a {dial.name} that lost seeds, and how many: they diverged (no longer "
         "finite; they count in no mean) or broke down (keep and learn at least "
@@ -36,18 +32,9 @@ _HEIGHT = 5.0  # points from a cross to its number
 def mark_loss(
     ax: Axes, x: float, y: float, loss: Breakdown, transform: Transform, color: str = INK
 ) -> tuple[Artist, Artist]:
-    """Draw a cross with the number of seeds that were lost above it.
+    """Draw a cross with the number of lost seeds above it, and return the number and the cross.
 
-    Args:
-        ax: Where to draw.
-        x: Its position.
-        y: Likewise.
-        loss: The seeds that were lost.
-        transform: The coordinates of ``x`` and ``y``.
-        color: Of the cross.
-
-    Returns:
-        The number and the cross.
+    ``x`` and ``y`` are in the coordinates of ``transform``.
     """
     (cross,) = ax.plot(
         x, y, "x", color=color, markersize=6, markeredgewidth=1.6, transform=transform,
@@ -67,13 +54,13 @@ def draw_margin(
     names: Mapping[str, str],
     letters: int,
 ) -> None:
-    """Show losses that have no place in a figure: a row per strategy, a column per strength.
+    """Show losses of one scenario that have no place in a figure: strategies by strengths.
 
     Args:
         ax: Empty axes for these alone; the names take the left half.
-        losses: One scenario's.
-        styles: Of each variant.
-        names: Of each strategy, for the reader.
+        losses: The lost seeds.
+        styles: The style of each variant.
+        names: The name of each strategy for the reader.
         letters: The length of a line of a name.
     """
     rows = list(dict.fromkeys(loss.variant.strategy for loss in losses))

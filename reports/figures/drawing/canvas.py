@@ -58,12 +58,6 @@ def titled(
 ) -> tuple[Sequence[str], Margins]:
     """Break the titles of panels into lines that fit above them.
 
-    Args:
-        titles: Of the panels.
-        columns: How many panels are side by side.
-        margins: Around and between panels.
-        width: Of the figure, in inches.
-
     Returns:
         The titles, and margins with space for them above every row.
     """
@@ -88,11 +82,11 @@ def canvas(
     Positions are computed here, since a layout engine would draw everything twice.
 
     Args:
-        heights: Of the panels of each row, in inches.
-        columns: How many columns of panels.
+        heights: Inches, the height of each row of panels.
+        columns: The number of panels in a row.
         keys: The entries of the legend.
-        margins: Around and between panels.
-        width: Of the figure, in inches.
+        margins: Space around and between panels.
+        width: Inches, of the figure.
         options: For ``Figure.subplots``, such as ``width_ratios``.
     """
     room = width - margins.left - margins.right
@@ -130,20 +124,16 @@ def canvas(
     return figure, [list(row) for row in grid]
 
 
-def line_keys(styles: Mapping[str, Style], names: Mapping[str, str], marked: bool) -> list[Key]:
-    """Return the legend's keys of lines.
-
-    Args:
-        styles: By line.
-        names: By line.
-        marked: Whether the lines have markers.
-    """
+def line_keys(
+    styles: Mapping[str, Style], names: Mapping[str, str] | None = None, *, marked: bool
+) -> list[Key]:
+    """Return the legend's keys of lines, with other ``names`` and with markers if asked for."""
     return [
         (
             Line2D([], [], color=style.color, linestyle=style.linestyle, linewidth=LINE,
                    marker=style.marker if marked else "", markersize=MARKER,
                    markeredgecolor="white", markeredgewidth=0.4),
-            names[line],
+            line if names is None else names[line],
         )
         for line, style in styles.items()
     ]  # fmt: skip
@@ -160,8 +150,7 @@ def read_off(color: str) -> dict[str, Any]:
 def read_off_key(styles: Iterable[Style]) -> Key:
     """Return the legend's key of points that were read off a published figure.
 
-    Args:
-        styles: Of the lines that have such points; the points have the same colours.
+    The points have the colours of their lines.
     """
     colors = list(dict.fromkeys(style.color for style in styles))[:_POINTS]
     handles = tuple(Line2D([], [], **read_off(color)) for color in colors)

@@ -36,8 +36,8 @@ class Identity(NamedTuple):
     """What decides a strategy's colour.
 
     Attributes:
-        name: What it is or, where it has a name of its own, both.
-        color: That of its facts, ``#rrggbb``; ``None``: one by a hash of the name.
+        name: The strategy's kind or, where the suite renames it, kind and name.
+        color: The fixed colour of its facts, ``#rrggbb``; ``None``: one by a hash of the name.
     """
 
     name: str
@@ -45,15 +45,10 @@ class Identity(NamedTuple):
 
 
 def identity(facts: Facts, strategy: str, alike: Container[str] = ()) -> Identity:
-    """Return what decides a strategy's colour: its kind or, where it has one of its own, its name.
+    """Return what decides a strategy's colour: its kind or, if it has one, its own name.
 
-    What ``merge`` and ``group`` add to a name, ``wpl [a.db]`` or ``wpl (samples 10)``, does not
-    count.
-
-    Args:
-        facts: What it is.
-        strategy: What the suite calls it.
-        alike: Names that are not their own: these strategies have the colour of their kind.
+    What ``merge`` and ``group`` append to a name (``wpl [a.db]``, ``wpl (samples 10)``) does not
+    count. Strategies whose names are in ``alike`` keep the colour of their kind.
     """
     name = re.sub(r" [\[(].*", "", strategy, flags=re.DOTALL)
     if facts.is_reference or name == facts.name or name in alike:
@@ -62,13 +57,9 @@ def identity(facts: Facts, strategy: str, alike: Container[str] = ()) -> Identit
 
 
 def colors(identities: Iterable[Identity]) -> dict[Identity, str]:
-    """Return a colour for each identity, no two the same.
+    """Return a colour for each identity of a report or page, no two the same.
 
-    Where several have the same, the first in alphabetical order keeps it, and only the others get
-    another.
-
-    Args:
-        identities: All of a report or page.
+    If several want the same colour, the first in alphabetical order gets it.
     """
     wanted = sorted(set(identities), key=lambda each: each.name)
     fixed: dict[str, Identity] = {}

@@ -19,13 +19,13 @@ from palimpsest.reports.figures.drawing.style import Style
 def draw_curves(
     ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], marker: float = 0.0
 ) -> None:
-    """Draw means and their bands; of lines that coincide, wider ones are below narrower ones.
+    """Draw means and their bands; where lines coincide, the lower ones are wider.
 
     Args:
-        ax: Per cent or points over steps or models.
+        ax: Axes in per cent or points over steps or models.
         curves: Styles and means: columns phase (lines break between phases), x, mean, low and
             high.
-        marker: The size of the markers at each x, in points; 0 for none.
+        marker: Points, the size of a marker at each x; 0 for none.
     """
     lines, bands, styles = [], [], []
     for style, mean in curves:

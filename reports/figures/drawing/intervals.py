@@ -28,18 +28,18 @@ def draw_intervals(
 ) -> None:
     """Draw means with their 95 % intervals, joined by a line; undefined ones are left out.
 
-    Where there are too few seeds for an interval, they are drawn one by one (``captions.SPREAD``).
+    With too few seeds for an interval, the seeds are drawn one by one (``plot.SPREAD``).
 
     Args:
         ax: Where to draw.
         x: Positions.
         found: The mean at each position.
-        scale: What values are multiplied by.
-        style: Of the line.
+        scale: A factor for all values.
+        style: The style of the line.
         aside: Points to the right, so that intervals at one position do not hide each other.
-        marker: The size of markers, in points.
+        marker: Points, the size of markers.
         label: Of the line in a legend of the axes.
-        marks: What each mean tells to a reader who touches it; none where nobody can.
+        marks: The text of each mean for a reader who points at it.
     """
     known = [(p, i.value, i) for p, i in zip(x, found, strict=True) if i.value is not None]
     if not known:
@@ -71,3 +71,13 @@ def draw_intervals(
     # The limits of the axes do not include the shift to the side.
     ax.update_datalim([*means, *alone, *(end for bar in bars for end in bar)])
     ax.autoscale_view()
+
+
+def drawn_range(found: Estimate) -> tuple[float, float, float]:
+    """Return a mean and the ends of its interval; of few seeds the lowest and the highest."""
+    value, low, high = found.value, found.low, found.high
+    low = found.minimum if low is None else low
+    high = found.maximum if high is None else high
+    if value is None or low is None or high is None:
+        raise ValueError("an undefined mean cannot be drawn")
+    return value, low, high

@@ -31,14 +31,7 @@ _OUTSIDE, _ON_LABEL, _ON_MARKER, _ON_LINE, _NEARER = 1e4, 200.0, 60.0, 3.0, 25.0
 
 @dataclass(frozen=True)
 class Label:
-    """The label of a point.
-
-    Attributes:
-        text: Its text.
-        x: Of the point, in units of the axes.
-        y: Likewise.
-        color: Of the text.
-    """
+    """The label of a point at ``x`` and ``y``, in units of the axes."""
 
     text: str
     x: float
@@ -51,11 +44,8 @@ def wrapped(label: str, width: int = 30) -> str:
     """Break a label into at most three lines that fit beside a figure.
 
     A label that is too long loses its middle: names that begin alike differ at their ends, and
-    that is where a strength is.
-
-    Args:
-        label: What to break.
-        width: How many letters a line has, fewer where they are wide, such as M or Chinese ones.
+    that is where a strength is. ``width`` is the number of letters in a line, fewer where they are
+    wide, such as M or Chinese ones.
     """
     text, letters = _filled(label, width), width
     while letters > _FEWEST and max(map(ems, text.split("\n"))) > width * _WIDEST:
@@ -108,7 +98,7 @@ def write_labels(
     Args:
         ax: With its final limits and position.
         labels: What to write.
-        markers: What should not be hidden: x, y and diameter in points.
+        markers: What labels should not hide: x, y and diameter in points.
         lines: Lines that labels should avoid, each a list of points.
     """
     if not labels:

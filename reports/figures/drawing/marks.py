@@ -1,6 +1,6 @@
-"""What the marks of a figure tell a reader who touches them, noted where they are drawn.
+"""The text that readers see when they point at a mark of a figure, noted where it is drawn.
 
-An artist that was noted has a name (``gid``); ``formats/svg.py`` finds it in the picture by that.
+A noted artist has a name (``gid``), by which ``formats/svg.py`` finds it in the picture.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ NAME = "touch-"
 
 @dataclass(frozen=True)
 class Mark:
-    """Something in a figure that a reader can touch.
+    """A part of a figure that a reader can point at.
 
     Attributes:
-        strategies: What it is about: it fades where another strategy is shown alone.
-        told: Lines of text, the first a title. A mark that tells nothing can only fade.
-        number: What it shows, whose seeds are drawn as dots; ``None`` where it has no seeds.
+        strategies: The strategies that it shows: it fades where another one is shown alone.
+        told: Lines of text, the first a title. A mark without text can only fade.
+        number: The number that it shows, whose seeds become dots; ``None`` where it has no seeds.
     """
 
     strategies: tuple[str, ...]
@@ -39,34 +39,18 @@ _noted: WeakKeyDictionary[Figure, list[tuple[Mark, ...]]] = WeakKeyDictionary()
 
 
 def note(mark: Mark, *artists: Artist) -> None:
-    """Say what artists are that show one thing together, such as a point and its interval.
-
-    Args:
-        mark: What they tell.
-        artists: In a figure.
-    """
+    """Attach one mark to artists that belong together, such as a point and its interval."""
     for artist in artists:
         _name(artist, (mark,))
 
 
 def note_each(marks: Sequence[Mark], artist: Artist) -> None:
-    """Say what each point of a line, or each part of a collection, is.
-
-    Args:
-        marks: One per point or part, in their order.
-        artist: In a figure.
-    """
+    """Attach a mark to each point of a line, or to each part of a collection, in their order."""
     _name(artist, tuple(marks))
 
 
 def note_names(names: Iterable[str], artists: Iterable[Artist], labels: Iterable[str]) -> None:
-    """Say which strategies some texts name; they tell the whole of a name that was cut.
-
-    Args:
-        names: Of the strategies.
-        artists: The texts, in a figure.
-        labels: What they say, uncut.
-    """
+    """Mark texts that name strategies: pointing at one shows its whole label, which may be cut."""
     for name, artist, label in zip(names, artists, labels, strict=True):
         note(Mark((name,), (label,)), artist)
 
@@ -84,7 +68,7 @@ def in_words(
     Args:
         found: The number; it has a value.
         write: Writes one of its values.
-        unit: Of the values.
+        unit: The unit of the values.
         what: What its ``n`` counts.
     """
     value = "" if found.value is None else write(found.value)

@@ -12,12 +12,10 @@ from numpy.typing import ArrayLike
 
 
 def layers(shapes: Sequence[ArrayLike]) -> list[int]:
-    """Count for each shape how many later ones are the same and would hide it.
+    """Count for each shape the later ones that are the same and would hide it.
 
-    If each is drawn wider by its count, it stays visible below those that coincide with it.
-
-    Args:
-        shapes: What is drawn, in this order; numbers that agree to nine digits are the same.
+    Drawn wider by its count, a shape stays visible below those that coincide with it. Numbers that
+    agree to nine digits are the same.
     """
     seen: Counter[bytes] = Counter()
     found = []
@@ -30,12 +28,7 @@ def layers(shapes: Sequence[ArrayLike]) -> list[int]:
 
 
 def nested(shapes: Sequence[ArrayLike], width: float) -> list[float]:
-    """Return widths of lines in points: ``width``, and more for lines that others cover.
-
-    Args:
-        shapes: The lines, in the order in which they are drawn (see ``layers``).
-        width: Of a line that nothing hides.
-    """
+    """Return widths of lines in points, in drawing order: wider where others cover a line."""
     counts = layers(shapes)
     step = min(1.8, 4.5 / max([1, *counts]))
     return [width + step * count for count in counts]
@@ -50,15 +43,12 @@ _FULL = {"*": 1.5, "d": 1.25}
 
 
 def keep_visible(ax: Axes, marks: Sequence[Line2D], size: float) -> list[float]:
-    """Enlarge markers that later ones would hide.
+    """Enlarge markers that later ones would hide, and return the diameters in points.
 
     Args:
         ax: With its final limits and position.
         marks: One point each, in the order in which they are drawn.
-        size: Diameter in points of a marker that is not hidden.
-
-    Returns:
-        The diameters in points.
+        size: Points, the diameter of a marker that is not hidden.
     """
     if not marks:
         return []

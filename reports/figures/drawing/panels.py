@@ -24,8 +24,8 @@ _LATER = "steps since model 2 began"
 _POINTS = 240  # per line: more cannot be seen, and would make the files large
 
 
-class Measured(StrEnum):
-    """Of which models a panel shows accuracies, while which others train."""
+class MeasuredModels(StrEnum):
+    """The models whose accuracies a panel shows."""
 
     ALL = "all"
     EARLIER = "earlier"
@@ -35,35 +35,45 @@ class Measured(StrEnum):
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which of a scenario's curves a panel shows, and over which steps.
+class Panel:
+    """The curves of one pair of axes.
 
     Attributes:
-        measured: Of which models.
-        model: The only one that is measured, from the second model's training on; ``None`` for
-            those of ``measured``.
+        title: What is measured.
+        axis: What the steps count.
+        measured: One scenario's curves, see ``frames.curves_frame``.
+        models: The models whose accuracies are shown.
+        group: Panels of the same group share their accuracy axis.
+        model: The only model that is shown, from the second model's training on; ``None`` for
+            those of ``models``.
         first: Only so many first steps after each switch to a new model, the mean over the
             switches; 0 for all of the training.
+        width: Relative width.
+        shaded: End of the part that another panel enlarges, 0 for none.
     """
 
-    measured: Measured
+    title: str
+    axis: str
+    measured: pd.DataFrame
+    models: MeasuredModels
+    group: str
     model: int | None = None
     first: int = 0
+    width: float = 1.0
+    shaded: float = 0.0
 
-    def lines(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return one value per variant, seed and step: the mean over the models.
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One value per variant, seed and step: the mean over the models.
 
-        Args:
-            frame: One scenario's curves, see ``frames.curves_frame``.
-
-        Returns:
-            Columns variant, seed, phase (lines break between phases), x and accuracy.
+        Columns variant, seed, phase (lines break between phases), x and accuracy.
         """
+        frame = self.measured
         if self.model is not None:
             frame = frame[(frame["model"] == self.model) & (frame["trained"] > 0)]
-        elif self.measured == Measured.EARLIER:
+        elif self.models == MeasuredModels.EARLIER:
             frame = frame[frame["model"] < frame["trained"]]
-        elif self.measured == Measured.NEW:
+        elif self.models == MeasuredModels.NEW:
             frame = frame[(frame["model"] == frame["trained"]) & (frame["trained"] > 0)]
         if self.first:
             lines = _means(frame[frame["step"] <= self.first], ["variant", "seed", "step"])
@@ -72,39 +82,11 @@ class Selection:
         lines = _means(frame, ["variant", "seed", "trained", x])
         return lines.rename(columns={"trained": "phase", x: "x"})
 
-
-@dataclass(frozen=True)
-class Panel:
-    """What one pair of axes shows.
-
-    Attributes:
-        title: What is measured.
-        axis: What the steps count.
-        measured: One scenario's curves, see ``frames.curves_frame``.
-        selection: Which of them.
-        group: Panels of the same group share their accuracy axis.
-        width: Relative width.
-        shaded: End of the part that another panel enlarges, 0 for none.
-    """
-
-    title: str
-    axis: str
-    measured: pd.DataFrame
-    selection: Selection
-    group: str
-    width: float = 1.0
-    shaded: float = 0.0
-
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """Its lines, see ``Selection.lines``."""
-        return self.selection.lines(self.measured)
-
     @cached_property
     def starts(self) -> tuple[float, ...]:
         """Where the next models begin, if there are several."""
         own = self.measured
-        if self.selection.first or own["trained"].max() < 2:
+        if self.first or own["trained"].max() < 2:
             return ()
         return tuple(own[own["trained"] > 0].groupby("trained")["position"].min())
 
@@ -113,7 +95,7 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     """Choose the panels for one scenario's curves (see ``frames.curves_frame``)."""
     last = int(frame["trained"].max())
     if last == 0:
-        return [Panel("model 1", "steps", frame, Selection(Measured.ALL), "new")]
+        return [Panel("model 1", "steps", frame, MeasuredModels.ALL, "new")]
     close = _measured_closely(frame)
     begin = [first_steps(frame, close)] if close else []
     if last == 1:
@@ -121,8 +103,8 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     if last >= MANY:
         return [*begin, earlier_models(frame), new_model(frame)]
     each = [
-        Panel(f"model {model + 1}", _LATER, frame, Selection(Measured.ALL, model), "each")
-        for model in range(last + 1)
+        Panel(f"model {n + 1}", _LATER, frame, MeasuredModels.ALL, "each", model=n)
+        for n in range(last + 1)
     ]
     return [*begin, *each]
 
@@ -132,7 +114,7 @@ def earlier_models(frame: pd.DataFrame) -> Panel:
     title, axis = "earlier models, mean", _LATER
     if frame["trained"].max() == 1:
         title, axis = "model 1 while model 2 trains", "steps of model 2"
-    return Panel(title, axis, frame, Selection(Measured.EARLIER), "earlier")
+    return Panel(title, axis, frame, MeasuredModels.EARLIER, "earlier")
 
 
 def new_model(frame: pd.DataFrame) -> Panel:
@@ -140,22 +122,19 @@ def new_model(frame: pd.DataFrame) -> Panel:
     title, axis = "the model in training", _LATER
     if frame["trained"].max() == 1:
         title, axis = "model 2", "steps of model 2"
-    return Panel(title, axis, frame, Selection(Measured.NEW), "new")
+    return Panel(title, axis, frame, MeasuredModels.NEW, "new")
 
 
 def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
     """Return the panel of the first steps after a switch to a new model.
 
-    The mean over the earlier models, and over the switches.
-
-    Args:
-        frame: See ``frames.curves_frame``.
-        steps: How many.
+    It shows the mean over the earlier models and over the switches.
     """
     title, axis = f"earlier models, first {steps} steps", "steps since a new model began"
     if frame["trained"].max() == 1:
         title, axis = f"model 1, first {steps} steps", "steps of model 2"
-    return Panel(title, axis, frame, Selection(Measured.EARLIER, first=steps), "earlier", 0.9)
+    models = MeasuredModels.EARLIER
+    return Panel(title, axis, frame, models, "earlier", first=steps, width=0.9)
 
 
 def average(frame: pd.DataFrame) -> pd.DataFrame:

@@ -35,8 +35,7 @@ class Plot:
         description: What it shows, for readers who cannot see it.
         data: The numbers that are drawn, a tidy frame; fractions.
         draw: Makes the figure. Called inside ``figure_settings``.
-        name: Unique in a report or page, which gives it; letters, digits and hyphens: it is used
-            in file names and in the identifiers of the report.
+        name: Unique in a report or page; letters, digits and hyphens, since files and links use it.
     """
 
     title: str

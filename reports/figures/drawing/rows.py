@@ -29,10 +29,10 @@ class CurvesRow:
     """A row of panels.
 
     Attributes:
-        own: The variants that it is about.
-        compared: Fine-tuning, where it is no part of the row.
-        title: Their strategy, where all are of one; the labels are their settings then.
-        labels: Of ``own`` and ``compared``.
+        own: The variants of the row.
+        compared: Fine-tuning, unless it is in the row itself.
+        title: The strategy, if all variants are of one; the labels are then their settings.
+        labels: The labels of ``own`` and ``compared``.
     """
 
     own: Sequence[Cell]
@@ -61,11 +61,7 @@ def _chunks(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def compared_rows(shown: Sequence[Cell]) -> list[CurvesRow]:
-    """Lay out variants, a row per strategy with several strengths, fine-tuning in each.
-
-    Args:
-        shown: Of one scenario.
-    """
+    """Lay out variants of one scenario: a row per strategy, with fine-tuning in each."""
     plain = [cell for cell in shown if cell.variant.role == BASELINE]
     rows = rows_of(shown) if shown else []
     return [_row(own, plain if len(rows) > 1 and not set(plain) & set(own) else []) for own in rows]

@@ -43,8 +43,8 @@ class Style:
 
     Attributes:
         color: The strategy's colour, lighter for weak and darker for strong strengths.
-        linestyle: Of its lines.
-        marker: Of its points, the strategy's.
+        linestyle: The style of its lines.
+        marker: The strategy's marker.
         base: The strategy's colour.
     """
 
@@ -62,17 +62,16 @@ class Style:
 class Styles:
     """How strategies look in all figures of one report or page.
 
-    A kind of strategy has one colour (see ``colors``) and marker. Strategies of the suite's own
-    names have colours of their own. Those that differ by settings alone (``wpl (samples 10)``)
-    share a colour, and have lines and markers of their own; where a figure has more than
-    ``_SIBLINGS`` of them, the others have colours of their own, too. Strengths are shades, from
-    light (weak) to dark (strong). References are grey, and penalties that are added to the gradient
-    are dashed.
+    A kind of strategy has one colour (see ``colors``) and marker. Strategies with names of their
+    own have colours of their own. Those that differ by settings alone (``wpl (samples 10)``) share
+    a colour and have lines and markers of their own; beyond ``_SIBLINGS`` of them in a figure, the
+    others get colours, too. Strengths are shades, from light (weak) to dark (strong). References
+    are grey, and penalties that are added to the gradient are dashed.
 
     Args:
         strategies: Facts and names of all strategies of the report or page, in any order; those
             of one figure are enough where there is no other.
-        alike: Names of strategies that have the colour of their kind all the same.
+        alike: Names of strategies that keep the colour of their kind.
     """
 
     def __init__(
@@ -85,9 +84,8 @@ class Styles:
         """Return the style of each line of a figure, or of all figures of a report.
 
         Args:
-            shown: What is drawn, each with some of its runs.
-            chosen: Those of ``shown`` that stand for a strategy at its chosen strengths, and so
-                have no shade.
+            shown: The runs of each line.
+            chosen: Lines that show a strategy at its chosen strengths, and so have no shade.
         """
         strategies: dict[str, list[str]] = {}
         strengths: dict[str, set[float]] = {}
@@ -162,25 +160,16 @@ class Styles:
 
 
 def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
-    """Return the style of each variant, the same in every figure of a report.
-
-    Args:
-        cells: All of a report.
-    """
+    """Return the style of each variant of a report, the same in all of its figures."""
     ordered = sorted(cells, key=lambda cell: cell.variant.order)
     strategies = {(cell.variant.facts, cell.variant.strategy) for cell in cells}
     return Styles(strategies).of({cell.variant: cell for cell in ordered})
 
 
 def style_of(variant: Variant, known: Mapping[Variant, Style]) -> Style:
-    """Return the style of what stands for a strategy, whose seeds may be at several strengths.
+    """Return the style of a variant that may be a strategy at several of the known strengths.
 
-    Args:
-        variant: One of ``known``, or a strategy at strengths that are.
-        known: What ``styles`` returns.
-
-    Returns:
-        Of several strengths the strategy's colour without a shade.
+    Such a variant has the strategy's colour without a shade.
     """
     if variant in known:
         return known[variant]

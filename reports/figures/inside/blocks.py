@@ -12,21 +12,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Drawn
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from palimpsest.benchmark.metrics import ACCURACY, UNBOUNDED, Bounds
+from palimpsest.reports.figures.drawing.intervals import drawn_range
 from palimpsest.reports.figures.drawing.labels import wrapped
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_each, note_names
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.settings import INK, PALE
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.figure import Scope
-from palimpsest.reports.runs.cells import Variant
+from palimpsest.reports.figures.figure import Figure, Scope
+from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.runs.frames import numbered
-from palimpsest.reports.statistics.grouped import drawn, over_seeds
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.wording.numbers import percent, strength_text
 
@@ -42,36 +41,53 @@ class Series:
     style: Style
 
 
-def probe_plot(
-    scope: Scope,
-    frame: pd.DataFrame,
+def probe_figure(
+    probe: str,
+    place: int,
+    frame_of: Callable[[Sequence[Cell]], pd.DataFrame],
     title: str,
     caption: str,
     description: str,
-    draw: Callable[[Sequence[Series]], Figure],
-) -> Plot | None:
+    draw: Callable[[pd.DataFrame, Sequence[Series]], Drawn],
+    *,
+    shown: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame,
+    runs: str = "runs",
+) -> Figure:
     """Return the figure of what a probe recorded in a scenario.
 
     Args:
-        scope: The scenario.
-        frame: What was recorded; shown is a variant with a row.
+        probe: The name of the probe.
+        place: See ``Figure``.
+        frame_of: Returns the recorded numbers of some cells; they are the figure's data.
         title: See ``Plot``.
         caption: Likewise.
-        description: Likewise.
-        draw: Draws the variants, from top to bottom.
-
-    Returns:
-        The figure; ``None`` where nothing was recorded.
+        description: Likewise; ``{scenario}`` stands for the scenario.
+        draw: Draws the rows of ``shown`` for the variants, from top to bottom.
+        shown: Selects the rows that are drawn.
+        runs: Which runs the figure needs.
     """
-    seen = set(frame["variant"])
-    series = [
-        Series(cell.variant, scope.styles[cell.variant])
-        for cell in scope.done
-        if cell.variant.label in seen
-    ]
-    if not series:
-        return None
-    return Plot(title, caption, description, numbered(frame), lambda: draw(series))
+
+    def build(scope: Scope) -> Plot | None:
+        frame = frame_of(scope.done)
+        recorded = set(frame["variant"])
+        series = [
+            Series(cell.variant, scope.styles[cell.variant])
+            for cell in scope.done
+            if cell.variant.label in recorded
+        ]
+        selected = shown(frame)
+        if selected.empty:
+            return None
+        return Plot(
+            title,
+            caption,
+            description.format(scenario=scope.scenarios[0]),
+            numbered(frame),
+            lambda: draw(selected, series),
+        )
+
+    needs = f"{runs} with the probe {probe}"
+    return Figure(f"inside-{probe}", "inside", place, build, needs, notebook=probe)
 
 
 def points_by_block(
@@ -82,38 +98,46 @@ def points_by_block(
     *,
     scale: float,
     bounds: Bounds,
-) -> Figure:
+) -> Drawn:
     """Draw a point with its interval for each variant and block.
 
     Args:
         frame: Columns variant, seed, block and the value.
         value: The column to draw; averaged over models within a seed, then over seeds.
         series: The variants, from top to bottom.
-        label: Of the axis.
+        label: Of the axis: what it shows and, after a comma, the unit.
         scale: What values are multiplied by.
         bounds: The range of the values before scaling.
     """
-    found = block_means(frame, ["block", "variant"], value, bounds)
+    means = means_over_seeds(frame, ["block", "variant"], value, bounds)
     figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
-    estimates = _estimates(frame, ["block", "variant"], value, bounds)
     what, _, unit = label.partition(", ")
+    limits: list[float] = []
     for block, ax in axes.items():
-        known = [one for one in series if (block, one.variant.label) in estimates]
-        points = _points(ax, found[found["block"] == block], series, scale)
+        known = [
+            (y, one, means[block, one.variant.label])
+            for y, one in enumerate(series)
+            if (block, one.variant.label) in means
+        ]
+        rows = [y for y, _, _ in known]
+        colors = [one.style.color for _, one, _ in known]
+        table = scale * np.array([drawn_range(mean) for _, _, mean in known]).reshape(-1, 3)
+        ax.hlines(rows, table[:, 1], table[:, 2], colors=colors, linewidth=1)
+        points = ax.scatter(table[:, 0], rows, color=colors, s=18, zorder=3)
+        limits += table[:, 1:].ravel().tolist()
         marks = []
-        for one in known:
-            own = estimates[block, one.variant.label]
-            mean, *rest = in_words(own, lambda number: f"{scale * number + 0.0:.3g}", unit)
-            marks.append(_mark(one, f"{_title(block)}: {what} {mean}", *rest, number=own))
+        for _, one, mean in known:
+            words, *rest = in_words(mean, lambda number: f"{scale * number + 0.0:.3g}", unit)
+            marks.append(_mark(one, f"{_title(block)}: {what} {words}", *rest, number=mean))
         note_each(marks, points)
-    left, right = scale * found["low"].min(), scale * found["high"].max()
+    left, right = min(limits), max(limits)
     margin = 0.05 * (right - left) or 0.05
     for ax in axes.values():
         ax.set_xlim(left - margin, right + margin)
     return figure
 
 
-def ranges_by_block(frame: pd.DataFrame, series: Sequence[Series], label: str) -> Figure:
+def ranges_by_block(frame: pd.DataFrame, series: Sequence[Series], label: str) -> Drawn:
     """Draw median, middle half and middle 90 % for each variant and block, on a log axis.
 
     Args:
@@ -176,7 +200,7 @@ def accuracy_points(
     series: Sequence[Series],
     looks: Mapping[str, tuple[str, str]],
     label: str,
-) -> Figure:
+) -> Drawn:
     """Draw three accuracies for each variant.
 
     Args:
@@ -187,24 +211,23 @@ def accuracy_points(
     """
     hollow = next(iter(looks))
     height = 0.9 + 0.36 * len(series)
-    figure = Figure(figsize=(8.4, height), layout="constrained")
+    figure = Drawn(figsize=(8.4, height), layout="constrained")
     ax = figure.subplots()
     _rows(ax, series)
     for place, (value, (marker, when)) in enumerate(looks.items()):
-        estimates = _estimates(frame, ["variant"], value, ACCURACY)
-        found = block_means(frame, ["variant"], value, ACCURACY).set_index("variant")
+        means = means_over_seeds(frame, ["variant"], value, ACCURACY)
         for y, one in enumerate(series):
-            row = 100 * found.loc[one.variant.label, ["mean", "low", "high"]]
+            mean = means.get((one.variant.label,))
+            if mean is None:
+                continue
+            middle, low, high = (100 * end for end in drawn_range(mean))
             at = y + 0.27 * (place - 1)
             color = one.style.color
-            drawn = ax.plot(row[["low", "high"]], [at, at], color=color, linewidth=1)
+            drawn = ax.plot([low, high], [at, at], color=color, linewidth=1)
             face = "white" if value == hollow else color
-            drawn += ax.plot(
-                row["mean"], at, marker, color=face, markeredgecolor=color, markersize=5.5
-            )
-            if (own := estimates.get(one.variant.label)) is not None:
-                mean, *rest = in_words(own, percent, "%")
-                note(_mark(one, f"{when} {mean}", *rest, number=own), *drawn)
+            drawn += ax.plot(middle, at, marker, color=face, markeredgecolor=color, markersize=5.5)
+            words, *rest = in_words(mean, percent, "%")
+            note(_mark(one, f"{when} {words}", *rest, number=mean), *drawn)
     low, high = ax.get_xlim()
     ax.set_xlim(max(low, -1.5), min(high, 101.5))
     ax.set_xlabel(label)
@@ -217,28 +240,17 @@ def accuracy_points(
     return figure
 
 
-def block_means(
-    frame: pd.DataFrame, by: list[str], value: str, bounds: Bounds = UNBOUNDED
-) -> pd.DataFrame:
-    """Average a value over models within each seed, then over seeds.
+def means_over_seeds(
+    frame: pd.DataFrame, by: Sequence[str], value: str, bounds: Bounds = UNBOUNDED
+) -> Mapping[tuple[Any, ...], Estimate]:
+    """Average a value over models within each seed, then over seeds, for each group ``by``.
 
-    Returns:
-        One row per group, in order of appearance: ``by``, mean, low and high (what is drawn, see
-        ``grouped.drawn``).
+    Groups without a value are left out.
     """
-    per_seed = frame.groupby([*by, "seed"], sort=False)[value].mean()
-    found = over_seeds(per_seed.groupby(level=by, sort=False), bounds)
-    return drawn(found)[[*by, "mean", "low", "high"]]
-
-
-def _estimates(
-    frame: pd.DataFrame, by: list[str], value: str, bounds: Bounds
-) -> Mapping[Any, Estimate]:
-    """The same means as ``block_means`` with their seeds, by group; undefined ones are left out."""
     per_seed = frame.groupby([*by, "seed"], sort=False)[value].mean().dropna()
-    found: dict[Any, dict[int, float]] = {}
+    found: dict[tuple[Any, ...], dict[int, float]] = {}
     for (*key, seed), mean in per_seed.items():
-        found.setdefault(tuple(key) if len(by) > 1 else key[0], {})[seed] = mean
+        found.setdefault(tuple(key), {})[seed] = mean
     return {key: mean_estimate({"": own}, bounds) for key, own in found.items()}
 
 
@@ -248,12 +260,12 @@ def _mark(one: Series, *told: str, number: Estimate | None = None) -> Mark:
 
 def _panels(
     series: Sequence[Series], blocks: Sequence[str], label: str
-) -> tuple[Figure, dict[str, Axes]]:
+) -> tuple[Drawn, dict[str, Axes]]:
     """Lay out axes for each block, with the variants' names at the left of each row of axes."""
     across = min(len(blocks), _ACROSS)
     down = -(-len(blocks) // across)
     size = (2.2 + 1.68 * across, down * (0.75 + 0.19 * len(series)))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Drawn(figsize=size, layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharey=True)
     for ax in grid.ravel()[len(blocks) :]:
         ax.set_axis_off()
@@ -293,18 +305,3 @@ def _rows(ax: Axes, series: Sequence[Series]) -> None:
     for y in range(1, len(series)):
         if series[y].variant.strategy != series[y - 1].variant.strategy:
             ax.axhline(y - 0.5, color=PALE, linewidth=0.5)
-
-
-def _points(
-    ax: Axes,
-    found: pd.DataFrame,
-    series: Sequence[Series],
-    scale: float,
-) -> PathCollection:
-    rows = found.set_index("variant")
-    known = [(y, one) for y, one in enumerate(series) if one.variant.label in rows.index]
-    places = [y for y, _ in known]
-    colors = [one.style.color for _, one in known]
-    table = scale * rows.loc[[one.variant.label for _, one in known]]
-    ax.hlines(places, table["low"], table["high"], colors=colors, linewidth=1)
-    return ax.scatter(table["mean"], places, color=colors, s=18, zorder=3)

@@ -8,9 +8,8 @@ from math import inf
 import pandas as pd
 
 from palimpsest.benchmark.metrics import Bounds
-from palimpsest.reports.figures.drawing.plot import BANDS, Plot
-from palimpsest.reports.figures.figure import Figure, Scope
-from palimpsest.reports.figures.inside.blocks import points_by_block, probe_plot
+from palimpsest.reports.figures.drawing.plot import BANDS
+from palimpsest.reports.figures.inside.blocks import points_by_block, probe_figure
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import WHOLE, probe_frame
 
@@ -26,22 +25,16 @@ def distance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return frame.fillna({"block": WHOLE})
 
 
-def _plot(scope: Scope) -> Plot | None:
-    frame = distance_frame(scope.done)
-    return probe_plot(
-        scope,
-        frame,
-        "How far shared parameters moved",
-        "Distance between the shared parameters before and after a new model’s training, relative "
-        f"to their norm before it: mean over the new models; lines are {BANDS}. "
-        "Independent models each start from the initial weights, and move freely.",
-        f"Relative movement of each shared block in {scope.scenarios[0]}, by strategy",
-        lambda series: points_by_block(
-            frame, "relative", series, "relative distance, %", scale=100, bounds=Bounds(0.0, inf)
-        ),
-    )
-
-
-FIGURE = Figure(
-    "inside-distance", "inside", 1, _plot, "runs with the probe distance", notebook="distance"
+FIGURE = probe_figure(
+    "distance",
+    1,
+    distance_frame,
+    "How far shared parameters moved",
+    "Distance between the shared parameters before and after a new model’s training, relative "
+    f"to their norm before it: mean over the new models; lines are {BANDS}. "
+    "Independent models each start from the initial weights, and move freely.",
+    "Relative movement of each shared block in {scenario}, by strategy",
+    lambda frame, series: points_by_block(
+        frame, "relative", series, "relative distance, %", scale=100, bounds=Bounds(0.0, inf)
+    ),
 )

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.figures.figure import Figure, Scope
-from palimpsest.reports.figures.inside.blocks import probe_plot, ranges_by_block
+from palimpsest.reports.figures.inside.blocks import probe_figure, ranges_by_block
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import RUN, probe_frame
 
@@ -25,26 +23,23 @@ def importance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return probe_frame(cells, "importance", ("model", "block"), values)
 
 
-def _plot(scope: Scope) -> Plot | None:
-    frame = importance_frame(scope.done)
+def _protected(frame: pd.DataFrame) -> pd.DataFrame:
+    """Select blocks of several models, before the last model trains."""
     users = frame.groupby([*RUN, "block"])["model"].transform("nunique")
-    met = frame[(users > 1) & (frame["model"] < frame["model"].max())]
-    if met.empty:
-        return None
-    return probe_plot(
-        scope,
-        frame,
-        "Importances",
-        "Distribution of the importances of each shared block’s parameters before the last model "
-        "trains; means over models and seeds of the median (dot), the middle half (thick) and the "
-        "middle 90 % (thin). Numbers on the right: the share that is exactly 0, so that nothing "
-        "protects it; ranges that include 0 begin at the left edge. Each strategy has its own unit "
-        "of importance.",
-        f"Quantiles of the importances of each shared block in {scope.scenarios[0]}, by strategy",
-        lambda series: ranges_by_block(met, series, "importance"),
-    )
+    return frame[(users > 1) & (frame["model"] < frame["model"].max())]
 
 
-FIGURE = Figure(
-    "inside-importance", "inside", 2, _plot, "runs with the probe importance", notebook="importance"
+FIGURE = probe_figure(
+    "importance",
+    2,
+    importance_frame,
+    "Importances",
+    "Distribution of the importances of each shared block’s parameters before the last model "
+    "trains; means over models and seeds of the median (dot), the middle half (thick) and the "
+    "middle 90 % (thin). Numbers on the right: the share that is exactly 0, so that nothing "
+    "protects it; ranges that include 0 begin at the left edge. Each strategy has its own unit "
+    "of importance.",
+    "Quantiles of the importances of each shared block in {scenario}, by strategy",
+    lambda frame, series: ranges_by_block(frame, series, "importance"),
+    shown=_protected,
 )

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from palimpsest.benchmark.metrics import ACCURACY
-from palimpsest.reports.figures.drawing.plot import BANDS, Plot
-from palimpsest.reports.figures.figure import Figure, Scope
-from palimpsest.reports.figures.inside.blocks import points_by_block, probe_plot
+from palimpsest.reports.figures.drawing.plot import BANDS
+from palimpsest.reports.figures.inside.blocks import points_by_block, probe_figure
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import WHOLE, probe_frame
 
@@ -24,23 +23,17 @@ def overlap_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return frame.fillna({"block": WHOLE})
 
 
-def _plot(scope: Scope) -> Plot | None:
-    frame = overlap_frame(scope.done)
-    return probe_plot(
-        scope,
-        frame,
-        "Do models need the same rows?",
-        "Of the 30 % of rows of each shared weight that have most Fisher information right after "
-        "a model’s training, the share that it has in common with an earlier model: both divided "
-        "by either. Sets drawn by chance have 0.18. Mean over all pairs of models; "
-        f"lines are {BANDS}.",
-        f"Overlap of the rows that models need most, by shared block, in {scope.scenarios[0]}",
-        lambda series: points_by_block(
-            frame, "jaccard", series, "rows in common (Jaccard)", scale=1, bounds=ACCURACY
-        ),
-    )
-
-
-FIGURE = Figure(
-    "inside-overlap", "inside", 3, _plot, "runs with the probe overlap", notebook="overlap"
+FIGURE = probe_figure(
+    "overlap",
+    3,
+    overlap_frame,
+    "Do models need the same rows?",
+    "Of the 30 % of rows of each shared weight that have most Fisher information right after "
+    "a model’s training, the share that it has in common with an earlier model: both divided "
+    "by either. Sets drawn by chance have 0.18. Mean over all pairs of models; "
+    f"lines are {BANDS}.",
+    "Overlap of the rows that models need most, by shared block, in {scenario}",
+    lambda frame, series: points_by_block(
+        frame, "jaccard", series, "rows in common (Jaccard)", scale=1, bounds=ACCURACY
+    ),
 )

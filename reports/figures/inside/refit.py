@@ -1,4 +1,4 @@
-"""What fitting private parts again recovers: the probe ``refit``."""
+"""Accuracy that new private parts recover: the probe ``refit``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from palimpsest.reports.figures.drawing.plot import BANDS, Plot
-from palimpsest.reports.figures.figure import Figure, Scope
-from palimpsest.reports.figures.inside.blocks import accuracy_points, probe_plot
+from palimpsest.reports.figures.drawing.plot import BANDS
+from palimpsest.reports.figures.inside.blocks import accuracy_points, probe_figure
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import RUN, of_matrix, probe_frame
 
@@ -32,21 +31,18 @@ def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return frame
 
 
-def _plot(scope: Scope) -> Plot | None:
-    frame = refit_frame(scope.done)
-    return probe_plot(
-        scope,
-        frame,
-        "Lost, or only out of date?",
-        "Test accuracy of the earlier models just after their training, at the end, and after "
-        "their private parts were refitted to the final shared blocks, which stay as they are. "
-        "What refitting recovers was never lost: only the private parts were out of date. Since "
-        "refitting also trains them longer, compare with freezing, whose shared blocks never "
-        f"changed. Means over the earlier models; lines are {BANDS}.",
-        "Accuracy of the earlier models when learned, at the end and refitted, in "
-        f"{scope.scenarios[0]}",
-        lambda series: accuracy_points(frame, series, _WHEN, "accuracy of the earlier models, %"),
-    )
-
-
-FIGURE = Figure("inside-refit", "inside", 5, _plot, "runs with the probe refit", notebook="refit")
+FIGURE = probe_figure(
+    "refit",
+    5,
+    refit_frame,
+    "Lost, or only out of date?",
+    "Test accuracy of the earlier models just after their training, at the end, and after "
+    "their private parts were refitted to the final shared blocks, which stay as they are. "
+    "What refitting recovers was never lost: only the private parts were out of date. Since "
+    "refitting also trains them longer, compare with freezing, whose shared blocks never "
+    f"changed. Means over the earlier models; lines are {BANDS}.",
+    "Accuracy of the earlier models when learned, at the end and refitted, in {scenario}",
+    lambda frame, series: accuracy_points(
+        frame, series, _WHEN, "accuracy of the earlier models, %"
+    ),
+)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from palimpsest.benchmark.metrics import ACCURACY
-from palimpsest.reports.figures.drawing.plot import BANDS, Plot
-from palimpsest.reports.figures.figure import Figure, Scope
-from palimpsest.reports.figures.inside.blocks import points_by_block, probe_plot
+from palimpsest.reports.figures.drawing.plot import BANDS
+from palimpsest.reports.figures.inside.blocks import points_by_block, probe_figure
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import probe_frame
 
@@ -24,21 +23,17 @@ def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return probe_frame(cells, "similarity", ("trained", "model", "block"), ("cka",))
 
 
-def _plot(scope: Scope) -> Plot | None:
-    frame = similarity_frame(scope.done)
-    last = frame[frame["trained"] == frame["trained"].max()]
-    return probe_plot(
-        scope,
-        frame,
-        "Representations, before and after",
-        "Similarity (linear CKA) of each shared block’s output on an earlier model’s test images, "
-        "just after that model’s training and at the end: 1 is the same up to rotation and scale. "
-        f"Mean over the earlier models; lines are {BANDS}.",
-        f"Linear CKA of each shared block before and after later models in {scope.scenarios[0]}",
-        lambda series: points_by_block(last, "cka", series, "linear CKA", scale=1, bounds=ACCURACY),
-    )
-
-
-FIGURE = Figure(
-    "inside-similarity", "inside", 4, _plot, "runs with the probe similarity", notebook="similarity"
+FIGURE = probe_figure(
+    "similarity",
+    4,
+    similarity_frame,
+    "Representations, before and after",
+    "Similarity (linear CKA) of each shared block’s output on an earlier model’s test images, "
+    "just after that model’s training and at the end: 1 is the same up to rotation and scale. "
+    f"Mean over the earlier models; lines are {BANDS}.",
+    "Linear CKA of each shared block before and after later models in {scenario}",
+    lambda frame, series: points_by_block(
+        frame, "cka", series, "linear CKA", scale=1, bounds=ACCURACY
+    ),
+    shown=lambda frame: frame[frame["trained"] == frame["trained"].max()],
 )

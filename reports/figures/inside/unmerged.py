@@ -1,4 +1,4 @@
-"""What merging costs: the probe ``unmerged``."""
+"""The price of merging: the probe ``unmerged``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from palimpsest.reports.figures.drawing.plot import BANDS, Plot
-from palimpsest.reports.figures.figure import Figure, Scope
-from palimpsest.reports.figures.inside.blocks import accuracy_points, probe_plot
+from palimpsest.reports.figures.drawing.plot import BANDS
+from palimpsest.reports.figures.inside.blocks import accuracy_points, probe_figure
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import of_matrix, probe_frame
 
@@ -32,25 +31,15 @@ def unmerged_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return frame
 
 
-def _plot(scope: Scope) -> Plot | None:
-    frame = unmerged_frame(scope.done)
-    return probe_plot(
-        scope,
-        frame,
-        "What merging costs",
-        "Test accuracy of each model as its own training left it, merged with those before it, and "
-        "at the end, when all are merged. The first is what the models could do apart: the rest "
-        f"is the price of one set of weights. Means over the models; lines are {BANDS}.",
-        f"Accuracy of models unmerged, merged and at the end, in {scope.scenarios[0]}",
-        lambda series: accuracy_points(frame, series, _WHEN, "accuracy of the models, %"),
-    )
-
-
-FIGURE = Figure(
-    "inside-unmerged",
-    "inside",
+FIGURE = probe_figure(
+    "unmerged",
     6,
-    _plot,
-    "merged runs with the probe unmerged",
-    notebook="unmerged",
+    unmerged_frame,
+    "What merging costs",
+    "Test accuracy of each model as its own training left it, merged with those before it, and "
+    "at the end, when all are merged. The first is what the models could do apart: the rest "
+    f"is the price of one set of weights. Means over the models; lines are {BANDS}.",
+    "Accuracy of models unmerged, merged and at the end, in {scenario}",
+    lambda frame, series: accuracy_points(frame, series, _WHEN, "accuracy of the models, %"),
+    runs="merged runs",
 )

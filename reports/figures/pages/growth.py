@@ -7,16 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import ACCURACY, CHANGE
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
-from palimpsest.reports.figures.drawing.curves import draw_curves
+from palimpsest.reports.figures.drawing.intervals import drawn_range
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.searches.by_strategy import draw_lines
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import mean_estimate
 
@@ -34,15 +34,13 @@ def growth_plot(
     scenarios: Mapping[str, Mapping[str, Cell]],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
-    caption: str,
 ) -> Plot:
     """Make the figure: a row per scenario, a panel for each of ``PANELS``.
 
     Args:
         scenarios: For each title the runs by variant as it is written.
-        styles: Of each variant.
-        names: Of each variant, for the reader.
-        caption: What the page says of it.
+        styles: The style of each variant.
+        names: The name of each variant for the reader.
 
     Raises:
         UserError: A scenario has one model only, or a variant no finished runs.
@@ -66,25 +64,19 @@ def growth_plot(
                 here = frame[(frame["scenario"] == title) & (frame["panel"] == panel)]
                 lines = here.rename(columns={"models": "x"}).assign(phase=0)
                 shown = [(styles[v], lines[lines["variant"] == v]) for v in cells]
-                draw_curves(ax, shown, marker=_MARKER)
-                ax.autoscale_view()
+                draw_lines(ax, shown, marker=_MARKER)
                 if ax in grid[0]:
                     ax.set_title(heading, loc="left")
-                ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-                ax.yaxis.set_major_locator(MaxNLocator(5))
             axes[0].set_ylabel(wrapped(title, _NAME))
         for ax in grid[-1]:
             ax.set_xlabel("models trained")
         return figure
 
-    how = (
-        "After each model: mean accuracy of the models before it; how far these are below what "
-        "they had just after their own training; and its own accuracy. Test set, means over seeds; "
-        f"bands are {BANDS}."
-    )
     return Plot(
         "",
-        f"{caption} {how}".strip(),
+        "After each model: mean accuracy of the models before it; how far these are below what "
+        "they had just after their own training; and its own accuracy. Test set, means over seeds; "
+        f"bands are {BANDS}.",
         "Accuracy and loss of earlier models and accuracy of the new one over the number of models "
         f"in {', '.join(scenarios)}, for {', '.join(names.values())}",
         frame,
@@ -118,10 +110,7 @@ def growth_frame(cell: Cell) -> pd.DataFrame:
             values = [_value(panel, matrix, t) for matrix in matrices]
             found = mean_estimate({"": values}, CHANGE if panel == "forgotten" else ACCURACY)
             if found.value is not None:
-                low = found.minimum if found.low is None else found.low
-                high = found.maximum if found.high is None else found.high
-                ends = [end for end in (found.value, low, high) if end is not None]
-                rows.append((panel, t + 1, *(100 * end for end in ends)))
+                rows.append((panel, t + 1, *(100 * end for end in drawn_range(found))))
     return pd.DataFrame(rows, columns=["panel", "models", "mean", "low", "high"])
 
 

@@ -37,12 +37,7 @@ _LOG = 30
 
 @dataclass(frozen=True)
 class Line:
-    """One line: the runs at each x.
-
-    Attributes:
-        cells: By x.
-        style: Of the line.
-    """
+    """One line: the runs at each x, and its style."""
 
     cells: Mapping[float, Cell]
     style: Style
@@ -54,7 +49,7 @@ class Levels:
 
     Attributes:
         cells: Horizontal lines, by label.
-        styles: By label.
+        styles: Their styles, by label.
         points: Points read off a published figure, by quantity and label of a line: x and value as
             printed.
     """
@@ -70,17 +65,15 @@ def lines_plot(
     plain: Callable[[str], Cell | None],
     beside: Levels,
     axis: str,
-    caption: str,
 ) -> Plot:
     """Make the figure: a panel per quantity.
 
     Args:
         lines: By label.
         quantities: Each with its name for the reader.
-        plain: Fine-tuning's runs in a scenario.
+        plain: Returns fine-tuning's runs in a scenario.
         beside: What the lines are compared with.
         axis: What x counts.
-        caption: What the page says of it.
     """
     places = sorted({x for line in lines.values() for x in line.cells})
     smallest = min((x for x in places if x > 0), default=0.0)
@@ -89,8 +82,7 @@ def lines_plot(
     styles = {label: line.style for label, line in lines.items()}
 
     def draw() -> Figure:
-        keys = line_keys(styles, {label: label for label in styles}, marked=True)
-        keys += line_keys(beside.styles, {label: label for label in beside.styles}, marked=False)
+        keys = line_keys(styles, marked=True) + line_keys(beside.styles, marked=False)
         given = [styles[label] for points in beside.points.values() for label in points]
         if given:
             keys.append(read_off_key(given))
@@ -134,7 +126,7 @@ def lines_plot(
 
     return Plot(
         "",
-        f"{caption} {SPREAD}".strip(),
+        SPREAD,
         f"{', '.join(title for _, title in quantities)} over {axis}, a line each for "
         f"{', '.join(lines)}",
         _frame(lines, quantities, plain),

@@ -1,4 +1,4 @@
-"""A map over two settings: what A loses and B reaches in every cell."""
+"""A map over two settings: the loss of A and the accuracy of B in every cell."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ def regimes_plot(
     rows: Sequence[str],
     columns: Sequence[str],
     titles: Mapping[str, str],
-    caption: str,
     top: float | None = None,
 ) -> Plot:
     """Make the map.
@@ -43,8 +42,7 @@ def regimes_plot(
         cells: The runs of each position; positions without runs stay empty.
         rows: From top to bottom.
         columns: From left to right.
-        titles: Names of rows and columns, for the reader.
-        caption: What the page says of it.
+        titles: Names of rows and columns for the reader.
         top: Points at the top of the colour scale; taken from the losses where ``None``.
 
     Raises:
@@ -129,7 +127,7 @@ def regimes_plot(
         )
     return Plot(
         "",
-        f"{caption} {how}".strip(),
+        how,
         f"Map of what A loses, {len(rows)} rows ({', '.join(titles.get(r, r) for r in rows)}) by "
         f"{len(columns)} columns ({', '.join(titles.get(c, c) for c in columns)})",
         pd.DataFrame(

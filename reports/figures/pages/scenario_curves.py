@@ -54,7 +54,7 @@ class ScenarioColumn:
     Attributes:
         title: Its name for the reader.
         cells: Its runs by variant as it is written.
-        references: Curves to compare with, in a scenario of two models.
+        references: Published curves to compare with, in a scenario of two models.
     """
 
     title: str
@@ -63,8 +63,8 @@ class ScenarioColumn:
 
 
 @dataclass(frozen=True, eq=False)
-class _Spot:
-    """What one pair of axes shows.
+class _AxesContent:
+    """The contents of one pair of axes.
 
     Attributes:
         panel: Its curves.
@@ -86,7 +86,6 @@ def scenario_curves_plot(
     styles: Mapping[str, Style],
     names: Mapping[str, str],
     first: int,
-    caption: str,
 ) -> Plot:
     """Show earlier models while later ones train, the later ones, and the first steps of training.
 
@@ -95,10 +94,9 @@ def scenario_curves_plot(
 
     Args:
         columns: The scenarios, of two or more models.
-        styles: Of each variant.
-        names: Of each variant, for the reader.
+        styles: The style of each variant.
+        names: The name of each variant for the reader.
         first: How many first steps have a row of their own; 0 for none.
-        caption: What the page says of it.
 
     Raises:
         UserError: A scenario has one model or no curves, or more than two models and curves to
@@ -151,7 +149,7 @@ def scenario_curves_plot(
     what = "A and of B over the steps of B’s training" if two else "models over training"
     return Plot(
         "",
-        f"{caption} {how}".strip(),
+        how.strip(),
         f"Accuracy of {what} in {several(len(columns), 'panel')}: "
         f"{', '.join(column.title for column in columns)}",
         pd.concat(frames),
@@ -180,7 +178,7 @@ def _frame(column: ScenarioColumn) -> pd.DataFrame:
 
 def _spot(
     row: str, column: ScenarioColumn, frame: pd.DataFrame, styles: Mapping[str, Style], first: int
-) -> _Spot:
+) -> _AxesContent:
     panel = {"earlier": earlier_models, "new": new_model}.get(
         row, partial(first_steps, steps=first)
     )(frame)
@@ -194,7 +192,7 @@ def _spot(
         # References with only step 0 in this row are shown only with the whole curve.
         points = [one for one in points if any(0 < x <= first for x in one.steps)]
     level = _before(column) if row != "new" and frame["trained"].max() == 1 else None
-    return _Spot(panel, curves, points, level, whole=row != "first")
+    return _AxesContent(panel, curves, points, level, whole=row != "first")
 
 
 def _before(column: ScenarioColumn) -> float | None:
@@ -204,7 +202,7 @@ def _before(column: ScenarioColumn) -> float | None:
     return None if found is None else 100 * found
 
 
-def _draw(ax: Axes, spot: _Spot, styles: Mapping[str, Style]) -> None:
+def _draw(ax: Axes, spot: _AxesContent, styles: Mapping[str, Style]) -> None:
     draw_curves(ax, spot.curves)
     mark_phases(ax, spot.panel)
     if spot.level is not None:

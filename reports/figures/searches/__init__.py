@@ -1,1 +1,1 @@
-"""What only searches have: visits, rewards, and rankings beside the truth."""
+"""Figures of searches: visits, rewards, and rankings against the truth."""

@@ -39,18 +39,23 @@ def grid_of(
     return figure, grid
 
 
-def draw_lines(
+def draw_lines(ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], marker: float = 0.0) -> None:
+    """Draw curves over whole numbers, see ``draw_curves``, and fit the axes to them."""
+    draw_curves(ax, curves, marker)
+    ax.autoscale_view()
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def draw_row(
     ax: Axes, row: CurvesRow, styles: Mapping[Variant, Style], frame: pd.DataFrame
 ) -> None:
     """Draw the lines of a row, each of which fades where another strategy is shown alone."""
     variants = [cell.variant for cell in (*row.compared, *row.own)]
     lines = [(styles[v], frame[frame["line"] == v.label]) for v in variants]
     drawn = [variant for variant, (_, line) in zip(variants, lines, strict=True) if len(line)]
-    draw_curves(ax, [line for line in lines if len(line[1])])
+    draw_lines(ax, [line for line in lines if len(line[1])])
     for collection in ax.collections:
         if len(collection.get_paths()) == len(drawn):
             told = isinstance(collection, LineCollection)
             note_each([Mark((v.strategy,), (v.label,) if told else ()) for v in drawn], collection)
-    ax.autoscale_view()
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.yaxis.set_major_locator(MaxNLocator(5))

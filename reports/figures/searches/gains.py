@@ -1,4 +1,4 @@
-"""Forgetting against own gain: who takes less from others for the same gain."""
+"""Forgetting against own gain: less forgetting at the same gain is better."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from palimpsest.reports.analysis.quantities import interval
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import LINE, MARKER, WIDTH, canvas, line_keys
-from palimpsest.reports.figures.drawing.labels import Label, write_labels
+from palimpsest.reports.figures.drawing.labels import Label
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note_each
 from palimpsest.reports.figures.drawing.overlap import keep_visible
 from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
-from palimpsest.reports.figures.drawing.points import SEED_SIZE
+from palimpsest.reports.figures.drawing.points import Spot, draw_point, label_points, plane_point
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.figures.searches.by_strategy import searches_of
@@ -31,13 +31,13 @@ _HALF = 6.0
 
 
 @dataclass(frozen=True)
-class Way:
+class GainLine:
     """The points of one line.
 
     Attributes:
         cells: In their order, such as from a weak strength to a strong one.
-        labels: Written beside each point; empty for none.
-        style: Of the line and its points.
+        labels: The text beside each point; empty for none.
+        style: The style of the line and its points.
     """
 
     cells: Sequence[Cell]
@@ -46,112 +46,81 @@ class Way:
 
 
 def gains_plot(
-    ways: Mapping[str, Way],
+    lines: Mapping[str, GainLine],
     names: Mapping[str, str],
-    caption: str,
     title: str = "",
     width: float = WIDTH,
 ) -> Plot:
     """Make the figure: a line per strategy or control, a point per variant.
 
     Args:
-        ways: The lines.
-        names: Of each line, for the reader.
-        caption: What is said of it first.
-        title: Its heading.
-        width: In inches.
+        lines: The lines.
+        names: The name of each line for the reader.
+        title: The heading.
+        width: Inches.
 
     Raises:
         UserError: A variant has no measured visits, or units differ.
     """
-    every = [cell for way in ways.values() for cell in way.cells]
+    every = [cell for own in lines.values() for cell in own.cells]
     across, up = (measure_of(measure, every) for measure in (GAIN, FORGETTING))
 
     def draw() -> Figure:
-        styles = {line: way.style for line, way in ways.items()}
+        styles = {line: own.style for line, own in lines.items()}
         keys = line_keys(styles, names, marked=True)
         figure, ((ax,),) = canvas([3.6], 1, keys, width=width)
         ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
         ax.axvline(0, color=PALE, linewidth=0.9, zorder=0)
-        _draw(ax, ways, names, across, up)
+        _draw(ax, lines, names, across, up)
         ax.set_xlabel(f"own gain (err0 − err1), {across.unit}")
         ax.set_ylabel(f"forgetting (err2 − err1), {up.unit}")
         return figure
 
     return Plot(
         title,
-        f"{caption} Own gain is the error of an architecture before its visit minus that right "
+        "Own gain is the error of an architecture before its visit minus that right "
         "after it, forgetting the error at the end of the epoch minus that right after the visit, "
         "on validation data. Further down is less forgetting, further right is more gain: what "
         "learns nothing forgets nothing, so compare points above one another. Lines go through all "
-        f"variants of a strategy. {SPREAD}".strip(),
+        f"variants of a strategy. {SPREAD}",
         "Forgetting of visited architectures against the gain by their own visit, for "
-        f"{', '.join(names[line] for line in ways)}",
-        _frame(ways, names, across, up),
+        f"{', '.join(names[line] for line in lines)}",
+        _frame(lines, names, across, up),
         draw,
     )
 
 
 def _draw(
-    ax: Axes, ways: Mapping[str, Way], names: Mapping[str, str], across: Metric, up: Metric
+    ax: Axes, lines: Mapping[str, GainLine], names: Mapping[str, str], across: Metric, up: Metric
 ) -> None:
     labels: list[Label] = []
-    markers: list[tuple[float, float, float]] = []
-    lines: list[list[tuple[float, float]]] = []
+    paths: list[list[Spot]] = []
     drawn = []
-    for line, way in ways.items():
-        color = way.style.color
-        found = [(interval(across, c, None), interval(up, c, None)) for c in way.cells]
-        places = []
-        for cell, text, (x, y) in zip(way.cells, way.labels, found, strict=True):
-            if x.value is None or y.value is None:
+    for line, own in lines.items():
+        color = own.style.color
+        path: list[Spot] = []
+        for cell, text in zip(own.cells, own.labels, strict=True):
+            x, y = (interval(measure, cell, None) for measure in (across, up))
+            point = plane_point(x, y, (across.scale, up.scale))
+            if point is None:
                 continue
-            spot = (across.scale * x.value, up.scale * y.value)
-            places.append(spot)
-            bars = _bars(spot, x, y, across.scale, up.scale)
-            for bar in bars:
-                ax.plot(*zip(*bar, strict=True), color=color, alpha=0.45, linewidth=1, zorder=1)
-            lines += bars
-            seeds = [
-                (across.scale * a, up.scale * b) for a, b in zip(x.seeds, y.seeds, strict=False)
-            ]
-            if x.low is None and len(seeds) > 1:
-                ax.plot(
-                    *zip(*seeds, strict=True), "o", color=color, alpha=0.6, markersize=SEED_SIZE,
-                    markeredgewidth=0, zorder=2,
-                )  # fmt: skip
-                markers += [(*seed, SEED_SIZE) for seed in seeds]
-            (mark,) = ax.plot(
-                *spot, way.style.marker, color=color, markersize=MARKER, zorder=3,
-                markeredgecolor="white", markeredgewidth=0.6, clip_on=False,
-            )  # fmt: skip
-            drawn.append(mark)
+            path.append(point.spot)
+            mark = draw_point(ax, point, own.style, color)
+            drawn.append((point, mark))
             note_each([_mark(cell, names[line], text, (x, y), (across, up))], mark)
-            markers.append((*spot, MARKER))
             if text:
-                labels.append(Label(text, *spot, way.style.ink))
-        if len(places) > 1:
+                labels.append(Label(text, *point.spot, own.style.ink))
+        if len(path) > 1:
             ax.plot(
-                *zip(*places, strict=True), color=color, linestyle=way.style.linestyle,
+                *zip(*path, strict=True), color=color, linestyle=own.style.linestyle,
                 linewidth=LINE, zorder=2,
             )  # fmt: skip
-            lines.append(places)
+            paths.append(path)
     ax.margins(0.06)
     ax.autoscale_view()
     ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
-    keep_visible(ax, drawn, MARKER)
-    write_labels(ax, labels, markers, lines)
-
-
-def _bars(
-    spot: tuple[float, float], x: Estimate, y: Estimate, across: float, up: float
-) -> list[list[tuple[float, float]]]:
-    found = []
-    if x.low is not None and x.high is not None:
-        found.append([(across * end, spot[1]) for end in (x.low, x.high)])
-    if y.low is not None and y.high is not None:
-        found.append([(spot[0], up * end) for end in (y.low, y.high)])
-    return found
+    keep_visible(ax, [mark for _, mark in drawn], MARKER)
+    label_points(ax, [(point, MARKER) for point, _ in drawn], labels, paths)
 
 
 def _mark(
@@ -171,13 +140,13 @@ def _mark(
 
 
 def _frame(
-    ways: Mapping[str, Way], names: Mapping[str, str], across: Metric, up: Metric
+    lines: Mapping[str, GainLine], names: Mapping[str, str], across: Metric, up: Metric
 ) -> pd.DataFrame:
     rows = [
         (names[line], cell.scenario, cell.variant.label, x.value, x.low, x.high, y.value, y.low,
          y.high, y.n)
-        for line, way in ways.items()
-        for cell in way.cells
+        for line, own in lines.items()
+        for cell in own.cells
         for x, y in ((interval(across, cell, None), interval(up, cell, None)),)
     ]  # fmt: skip
     ends = [f"{what}{end}" for what in ("gain", "forgetting") for end in ("", "_low", "_high")]
@@ -189,14 +158,14 @@ def strategy_gains_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) 
     shown = searches_of(cells)
     if not shown:
         return None
-    ways: dict[str, Way] = {}
+    lines: dict[str, GainLine] = {}
     for strategy in dict.fromkeys(cell.variant.strategy for cell in shown):
         own = [cell for cell in shown if cell.variant.strategy == strategy]
         style = styles[own[0].variant]
         base = Style(style.base, style.linestyle, style.marker, style.base)
-        ways[strategy] = Way(own, [cell.variant.value for cell in own], base)
-    names = {strategy: strategy for strategy in ways}
-    return gains_plot(ways, names, "", "Forgetting and own gain", _HALF)
+        lines[strategy] = GainLine(own, [cell.variant.value for cell in own], base)
+    names = {strategy: strategy for strategy in lines}
+    return gains_plot(lines, names, "Forgetting and own gain", _HALF)
 
 
 FIGURE = report.Figure(

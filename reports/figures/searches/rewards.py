@@ -1,4 +1,4 @@
-"""What the controller of a search is rewarded over its steps."""
+"""The rewards of a search's controller over its steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from palimpsest.reports.figures.drawing.curves import draw_curves
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.rows import compared_rows
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.searches.by_strategy import draw_lines, grid_of
+from palimpsest.reports.figures.searches.by_strategy import draw_row, grid_of
 from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.statistics.grouped import drawn, over_seeds
 
@@ -25,18 +25,15 @@ def rewards_plot(
     lines: Mapping[str, Cell],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
-    caption: str,
     block: int | None = None,
 ) -> Plot:
     """Make the figure of the controllers' rewards over their steps, a line per variant.
 
     Args:
         lines: Searches with controllers.
-        styles: Of each line.
-        names: Of each line, for the reader.
-        caption: What the page says of it.
-        block: How many steps make a point, their mean; ``None``: as many as leave a curve of
-            at most 60 points.
+        styles: The style of each line.
+        names: The name of each line for the reader.
+        block: How many steps make a point, their mean; ``None``: as many as leave at most 60.
 
     Raises:
         UserError: A line has no controller.
@@ -62,8 +59,8 @@ def rewards_plot(
     each = "of each step" if size == 1 else f"of {size:,} steps each"
     return Plot(
         "",
-        f"{caption} Rewards of the architectures that the controllers draw, {each}, on validation "
-        f"data. Means over seeds; bands are {BANDS}.".strip(),
+        f"Rewards of the architectures that the controllers draw, {each}, on validation "
+        f"data. Means over seeds; bands are {BANDS}.",
         f"Rewards over the controllers' steps, for {', '.join(names.values())}",
         frame,
         draw,
@@ -95,7 +92,7 @@ def controller_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> P
     def draw() -> Figure:
         figure, grid = grid_of(rows, 1, styles)
         for row, (ax,) in zip(rows, grid, strict=True):
-            draw_lines(ax, row, styles, frame)
+            draw_row(ax, row, styles, frame)
             ax.set_ylabel("reward")
         grid[-1][0].set_xlabel("steps of the controller")
         return figure

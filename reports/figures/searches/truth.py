@@ -38,18 +38,16 @@ def true_ranking_plot(
     styles: Mapping[str, Style],
     names: Mapping[str, str],
     truth: Truth,
-    caption: str = "",
     title: str = "",
 ) -> Plot:
-    """Make the figure.
+    """Make the figure: a panel per search, a point per architecture.
 
     Args:
-        lines: Searches, by what the page or report calls them.
-        styles: Of each line.
-        names: Of each line, for the reader.
-        truth: Of the same architectures.
-        caption: What is said of it first.
-        title: Its heading.
+        lines: Searches, by their keys in the page or report.
+        styles: The style of each line.
+        names: The name of each line for the reader.
+        truth: The true errors of the same architectures.
+        title: The heading.
 
     Raises:
         UserError: A search has not ranked the truth's architectures.
@@ -94,10 +92,10 @@ def true_ranking_plot(
     left = f" {several(lost, 'point')} without a finite error not drawn." if lost else ""
     return Plot(
         title,
-        f"{caption} Each point is an architecture: its validation error with the weights of the "
+        "Each point is an architecture: its validation error with the weights of the "
         "search, mean over seeds, against its true error, that on the test set when it is trained "
         f"alone ({several(len(truth.by_seed), 'seed')}). Tau is Kendall’s, of each seed’s ranking, "
-        f"with its 95 % interval: 1 is the true order, 0 is chance.{left}".strip(),
+        f"with its 95 % interval: 1 is the true order, 0 is chance.{left}",
         "True error of architectures against their error in the search, a panel each for "
         f"{', '.join(names[line] for line in lines)}",
         frame,

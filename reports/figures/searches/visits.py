@@ -1,13 +1,12 @@
-"""What visits of a search lose over its epochs."""
+"""The forgetting of visits of a search over its epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from palimpsest.benchmark.metrics.search import BEST
 from palimpsest.reports.analysis.searches import (
@@ -18,13 +17,17 @@ from palimpsest.reports.analysis.searches import (
 )
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import WIDE, Margins, canvas, line_keys
-from palimpsest.reports.figures.drawing.curves import draw_curves
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.rows import compared_rows
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.searches.by_strategy import draw_lines, grid_of, searches_of
+from palimpsest.reports.figures.searches.by_strategy import (
+    draw_lines,
+    draw_row,
+    grid_of,
+    searches_of,
+)
 from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.statistics.grouped import drawn, over_seeds
 from palimpsest.reports.wording.words import several
@@ -46,16 +49,14 @@ def forgetting_plot(
     rows: Mapping[str, Named],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
-    caption: str,
     block: int = 1,
 ) -> Plot:
     """Make the figure: a row per title, a panel for each of ``PANELS``, a line per variant.
 
     Args:
-        rows: For each title its lines.
-        styles: Of each line.
-        names: Of each line, for the reader.
-        caption: What the page says of it.
+        rows: The lines of each title.
+        styles: The style of each line.
+        names: The name of each line for the reader.
         block: How many epochs make a point, their mean.
 
     Raises:
@@ -72,8 +73,8 @@ def forgetting_plot(
         figure, grid = canvas([1.9] * len(rows), len(PANELS), keys, margins, sharex="row")
         for axes, (title, cells) in zip(grid, rows.items(), strict=True):
             own = frame[frame["row"] == title]
-            shown = {line: styles[line] for line in cells}
-            _draw_forgetting(axes, own, shown, first=axes is grid[0])
+            for ax, here in _panels(axes, own, first=axes is grid[0]):
+                draw_lines(ax, [(styles[line], here[here["line"] == line]) for line in cells])
             unit = measure_of(FORGETTING, list(cells.values())).unit
             axes[0].set_ylabel(
                 "\n".join(filter(None, (wrapped(title, _NAME), f"err2 − err1, {unit}")))
@@ -86,7 +87,7 @@ def forgetting_plot(
     lost = diverged([cell for cells in rows.values() for cell in cells.values()])
     return Plot(
         "",
-        f"{caption} {_how(each, lost)}".strip(),
+        _how(each, lost),
         f"Error at the end of the epoch minus error after the visit over epochs, in the mean, of "
         f"the best {BEST} and the largest, for {', '.join(names.values())}",
         frame,
@@ -95,12 +96,7 @@ def forgetting_plot(
 
 
 def _how(each: str, lost: int) -> str:
-    """Return how to read the figure.
-
-    Args:
-        each: Of which epochs a point is.
-        lost: How many runs are left out.
-    """
+    """Return how to read the figure, with the epochs of a point and the number of lost runs."""
     left = (
         f" {several(lost, 'run')} with an error that is not finite "
         f"{'is' if lost == 1 else 'are'} left out."
@@ -132,35 +128,25 @@ def forgetting_frame(cells: Named, block: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _draw_forgetting(
-    axes: Sequence[Axes], frame: pd.DataFrame, shown: Mapping[str, Style], *, first: bool
-) -> None:
-    """Draw the panels of one row.
+def _panels(
+    axes: Sequence[Axes], frame: pd.DataFrame, *, first: bool
+) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """Yield the panels of a row with the rows of ``frame`` that each shows.
 
     Args:
         axes: One for each of ``PANELS``.
         frame: See ``forgetting_frame``.
-        shown: The lines that are drawn.
-        first: Whether the panels have their titles.
+        first: Whether it is the first row, which has the titles.
     """
     for ax, (measure, title) in zip(axes, PANELS.items(), strict=True):
-        here = frame[frame["measure"] == measure]
-        _zero_line(ax)
-        draw_curves(ax, [(style, here[here["line"] == line]) for line, style in shown.items()])
-        ax.autoscale_view()
+        ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)  # nothing is lost here
         if first:
             ax.set_title(title, loc="left")
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        ax.yaxis.set_major_locator(MaxNLocator(5))
+        yield ax, frame[frame["measure"] == measure]
 
 
 def visit_curves_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> Plot | None:
-    """Show what visits lose over the epochs; ``None`` where no run was a search.
-
-    Args:
-        cells: One scenario's cells with finished runs.
-        styles: Of each variant.
-    """
+    """Show what visits lose over the epochs in a scenario; ``None`` where no run was a search."""
     shown = searches_of(cells)
     if not shown:
         return None
@@ -170,11 +156,8 @@ def visit_curves_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) ->
     def draw() -> Figure:
         figure, grid = grid_of(rows, len(PANELS), styles)
         for row, axes in zip(rows, grid, strict=True):
-            for ax, (measure, title) in zip(axes, PANELS.items(), strict=True):
-                _zero_line(ax)
-                draw_lines(ax, row, styles, frame[frame["measure"] == measure])
-                if axes is grid[0]:
-                    ax.set_title(title, loc="left")
+            for ax, here in _panels(axes, frame, first=axes is grid[0]):
+                draw_row(ax, row, styles, here)
                 ax.set_xlabel("epoch" if axes is grid[-1] else "")
         unit = measure_of(FORGETTING, shown).unit
         figure.supylabel(f"err2 − err1, {unit}", fontsize=8.5, x=0.08 / WIDE, ha="left")
@@ -188,11 +171,6 @@ def visit_curves_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) ->
         frame.drop(columns="phase"),
         draw,
     )
-
-
-def _zero_line(ax: Axes) -> None:
-    """Mark where nothing is lost."""
-    ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
 
 
 FIGURE = report.Figure(

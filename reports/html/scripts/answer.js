@@ -1,4 +1,4 @@
-/* What the whole page follows: the scenario that is shown and the baseline. Both are in the address. */
+/* The state of the whole page: the scenario that is shown, and the baseline. Both are in the address. */
 const data = JSON.parse(document.getElementById("data").textContent);
 const view = (() => {
   const boards = data.answers;
@@ -21,10 +21,7 @@ const view = (() => {
     badge.textContent = words;
     row.querySelectorAll("[data-number]").forEach((cell, place) => {
       const [text, interval] = numbers[place] ?? ["", ""];
-      const spread = document.createElement("span");
-      spread.className = "spread";
-      spread.textContent = interval;
-      cell.replaceChildren(text, ...(interval ? [spread] : []));
+      cell.replaceChildren(text, ...(interval ? [element("span", { className: "spread" }, interval)] : []));
     });
     row.querySelector("[data-n]").textContent = n;
   }
@@ -61,7 +58,7 @@ const view = (() => {
     return known.get(text);
   }
 
-  /** Let all but one strategy fade in a part of the page; all are there again where none is chosen. */
+  /** Let all strategies but the chosen one fade in a part of the page; without a choice none fades. */
   function fade(part = document) {
     const places = [...part.querySelectorAll("[data-strategies]")];
     if (part === document && !places.some((place) => about(place).includes(lit))) lit = "";
@@ -89,7 +86,7 @@ const view = (() => {
     history.replaceState(null, "", address(parts()[0]));
   }
 
-  /** The address: a place in the page, then what differs from how it opens. */
+  /** The address: a place in the page, then all choices that differ from the initial ones. */
   function address(place) {
     const asked = new URLSearchParams();
     for (const select of [scenario, baseline]) {
@@ -174,7 +171,7 @@ const view = (() => {
       fade();
       write();
     },
-    /** A text that the address keeps, empty at first; what it says is read again whenever the page follows an address. */
+    /** Make a text that the address keeps, empty at first; it is read again whenever the address changes. */
     option(name) {
       const made = {
         name,

@@ -1,15 +1,8 @@
-/* A panel of lines over steps that answers: the point under the pointer, or the one that arrow keys reach. */
+/* A panel of lines over steps; the pointer and the arrow keys read single points. */
 const chart = (() => {
-  const { add, ticks, tip } = drawing;
+  const { add, scale, ticks, tip } = drawing;
   const ROOM = { left: 46, right: 10, top: 22, bottom: 36 };
   const NEAR = 40; // pixels from the pointer to the point that it reads
-
-  /** Where a value lies: evenly, or by its logarithm, with 0 one step before 1. */
-  function scale([low, high], [from, to], log) {
-    const place = log ? (value) => Math.log10(1 + Math.max(0, value)) : (value) => value;
-    const [start, span] = [place(low), place(high) - place(low) || 1];
-    return (value) => from + ((place(value) - start) / span) * (to - from);
-  }
 
   function marksOf([low, high], log, count) {
     if (!log) return ticks(low, high, count);
@@ -17,7 +10,7 @@ const chart = (() => {
     return { found, digits: 0 };
   }
 
-  /** The ends, and the lowest and highest point of each short stretch: more cannot be seen. */
+  /** Keep the ends, and the lowest and highest point of each short stretch: more cannot be seen. */
   function thinned(values, most) {
     const all = values.map((_, place) => place).filter((place) => values[place] !== null);
     if (all.length <= most) return all;
@@ -41,7 +34,7 @@ const chart = (() => {
     const own = add(parent, "g", { class: "panel", transform: `translate(${frame.x} ${frame.y})` });
     const [left, right, top, bottom] = [ROOM.left, frame.width - ROOM.right, ROOM.top, frame.height - ROOM.bottom];
     const x = scale(look.across, [left, right], look.log);
-    const y = scale(look.up, [bottom, top], false);
+    const y = scale(look.up, [bottom, top]);
     const path = (xs, ys) => {
       const kept = thinned(ys, 2 * (right - left));
       return kept.map((place, i) => `${i ? "L" : "M"}${x(xs[place]).toFixed(1)} ${y(ys[place]).toFixed(1)}`).join("");

@@ -1,6 +1,6 @@
-/* Accuracy over training: means, bands and seeds, from the measured numbers of every run. */
+/* Interactive curves of accuracy over training: means, bands and seeds, from the numbers of every run. */
 const curves = (() => {
-  const { add } = drawing;
+  const { add, tabStop } = drawing;
   const PANEL = { least: 240, height: 190 };
   const GAP = 26;
   const KEY = 26; // pixels: the line beside a name in a legend
@@ -10,7 +10,7 @@ const curves = (() => {
   const steps = view.option("steps");
   const log = view.option("log");
 
-  /** The numbers of a figure, unpacked once, with the curves of each variant. */
+  /** Unpack the numbers of a figure once, with the curves of each variant. */
   const unpacking = new Map();
   function numbersOf(name) {
     if (!unpacking.has(name)) {
@@ -102,8 +102,7 @@ const curves = (() => {
   }
 
   function rangeOf(phases, pick) {
-    const [low, high] = [Infinity, -Infinity];
-    return phases.reduce(([a, b], phase) => pick(phase).reduce(([c, d], value) => (value === null ? [c, d] : [Math.min(c, value), Math.max(d, value)]), [a, b]), [low, high]);
+    return phases.flatMap(pick).reduce(([low, high], value) => (value === null ? [low, high] : [Math.min(low, value), Math.max(high, value)]), [Infinity, -Infinity]);
   }
 
   /** Accuracies of all panels that are compared: some room, at least 5 points, little beyond 0 and 100 %. */
@@ -160,7 +159,7 @@ const curves = (() => {
           };
           if (panel.first && steps.value) look.title = `${panel.title}, first ${panel.first} steps`;
           const frame = { x, y, width: unit * panel.width, height: PANEL.height };
-          covers.push(chart.panel(svg, frame, look, lines, { single, chosen: (each) => view.only(each.strategies[0]), said: (text) => { box.querySelector("[role=status]").textContent = text; } }));
+          covers.push(chart.panel(svg, frame, look, lines, { single, chosen: (each) => view.only(each.strategies[0]), said: speech(box) }));
           x += unit * panel.width;
         });
         y += PANEL.height;
@@ -168,20 +167,16 @@ const curves = (() => {
       y += 10;
     }
     for (const [key, value] of Object.entries({ width, height: y, viewBox: `0 0 ${width} ${y}` })) svg.setAttribute(key, value);
-    oneStop(covers);
+    tabStop(covers);
+    covers.forEach((cover, place) => {
+      cover.addEventListener("focus", () => tabStop(covers, cover));
+      // The arrow keys leave a panel where its last curve ends.
+      cover.addEventListener("leave", (event) => covers[place + event.detail]?.focus());
+    });
     view.fade();
   }
 
-  /** One stop for the tab key; the arrow keys leave a panel where its last curve ends. */
-  function oneStop(covers) {
-    covers[0].setAttribute("tabindex", 0);
-    covers.forEach((cover, place) => {
-      cover.addEventListener("focus", () => covers.forEach((other) => other.setAttribute("tabindex", other === cover ? 0 : -1)));
-      cover.addEventListener("leave", (event) => covers[place + event.detail]?.focus());
-    });
-  }
-
-  /** The names of a row's lines, in as many lines as they need; returns where the panels begin. */
+  /** Draw the legend of a row in as many lines as it needs; returns where the panels begin. */
   function legend(svg, row, figure, y, width) {
     let x = 0;
     let line = y + 14;
@@ -206,35 +201,31 @@ const curves = (() => {
     return line + 8;
   }
 
-  /** Says what the arrow keys have reached. */
+  /** A live region for screen readers: the point that the arrow keys have reached. */
   function speaker() {
-    const status = document.createElement("div");
-    status.className = "hidden";
+    const status = element("div", { className: "hidden" });
     status.setAttribute("role", "status");
     return status;
   }
 
-  /** Switches above a figure; what they say is in the address. */
+  const speech = (box) => (text) => { box.querySelector("[role=status]").textContent = text; };
+
+  /** Add the controls above a figure; the address keeps their state. */
   function switches(box) {
-    const bar = document.createElement("div");
-    bar.className = "switches";
+    const bar = element("div", { className: "switches" });
     const follow = [];
     const check = (option, text) => {
-      const input = Object.assign(document.createElement("input"), { type: "checkbox" });
+      const input = element("input", { type: "checkbox" });
       follow.push(() => { input.checked = option.value !== ""; });
       input.addEventListener("change", () => option.set(input.checked ? "1" : ""));
-      const label = document.createElement("label");
-      label.append(input, text);
-      bar.append(label);
+      bar.append(element("label", {}, input, text));
     };
     check(seeds, "seeds one by one");
-    const select = document.createElement("select");
+    const firsts = FIRST.map((count) => new Option(`the first ${count} steps`, count));
+    const select = element("select", {}, new Option("the whole training", ""), ...firsts);
     follow.push(() => { select.value = FIRST.includes(Number(steps.value)) ? steps.value : ""; });
-    select.append(new Option("the whole training", ""), ...FIRST.map((count) => new Option(`the first ${count} steps`, count)));
     select.addEventListener("change", () => steps.set(select.value));
-    const label = document.createElement("label");
-    label.append("show", select);
-    bar.append(label);
+    bar.append(element("label", {}, "show", select));
     check(log, "logarithmic steps");
     box.append(bar, speaker());
     return () => follow.forEach((each) => each());
@@ -278,7 +269,7 @@ const curves = (() => {
       title: "accuracy", axis: models.length > 1 ? "steps since model 2 began" : "steps", log: false, shaded: 0, starts,
       across: [low - 0.015 * (high - low), high + 0.015 * (high - low)], up: heights(rangeOf(phases, (phase) => phase.mean)),
     };
-    const cover = chart.panel(svg, { x: 0, y, width, height: PANEL.height + 30 }, look, lines, { said: (text) => { box.querySelector("[role=status]").textContent = text; } });
+    const cover = chart.panel(svg, { x: 0, y, width, height: PANEL.height + 30 }, look, lines, { said: speech(box) });
     cover.setAttribute("tabindex", 0);
     for (const [key, value] of Object.entries({ width, height: y + PANEL.height + 30 })) svg.setAttribute(key, value);
   }
@@ -295,7 +286,7 @@ const curves = (() => {
 
   const figures = data.curves;
   const drawn = new Map();
-  const synchronised = new Map();
+  const controls = new Map();
   const seen = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) target.dataset.seen = isIntersecting ? "yes" : "";
     redraw();
@@ -307,13 +298,13 @@ const curves = (() => {
       const state = [box.clientWidth, seeds.value, steps.value, log.value].join();
       if (drawn.get(box) === state) continue;
       drawn.set(box, state);
-      synchronised.get(box)();
+      controls.get(box)();
       draw(box, box.dataset.curves);
     }
   }
 
   for (const box of document.querySelectorAll("[data-curves]")) {
-    synchronised.set(box, switches(box));
+    controls.set(box, switches(box));
     box.hidden = false;
     seen.observe(box);
   }

@@ -1,4 +1,11 @@
-/* What all figures that can be touched share: SVG elements, ticks, shapes of marks, and the box beside a mark. */
+/* Shared by all interactive figures: SVG elements, scales and ticks, shapes of marks, the tab stop, and the tooltip. */
+/** Make an HTML element with properties and children. */
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
 const drawing = (() => {
   const XML = "http://www.w3.org/2000/svg";
   /* Shapes of radius 1, by Matplotlib's names of markers. */
@@ -28,7 +35,14 @@ const drawing = (() => {
   /** The outline of a mark of radius 1. */
   const shape = (marker) => SHAPES[marker] ?? CIRCLE;
 
-  /** Round numbers between two ends, about as many as are asked for. */
+  /** Map a range of values to a range of pixels, linearly or by the logarithm of 1 + value. */
+  function scale([low, high], [from, to], log = false) {
+    const place = log ? (value) => Math.log10(1 + Math.max(0, value)) : (value) => value;
+    const [start, span] = [place(low), place(high) - place(low) || 1];
+    return (value) => from + ((place(value) - start) / span) * (to - from);
+  }
+
+  /** About `count` round numbers between two ends. */
   function ticks(low, high, count) {
     const rough = (high - low) / count;
     const unit = 10 ** Math.floor(Math.log10(rough));
@@ -38,18 +52,14 @@ const drawing = (() => {
     return { found, digits: Math.max(0, -Math.floor(Math.log10(step))) };
   }
 
-  /** What a mark says, beside it. */
+  /** The tooltip: the text of a mark, beside it. */
   const tip = (() => {
-    const box = document.createElement("div");
-    box.className = "tip";
-    box.hidden = true;
+    const box = element("div", { className: "tip", hidden: true });
     document.body.append(box);
     return {
-      /** Tell of a mark: a title and lines of text, and its seeds as dots where it has some. */
+      /** Show a title and lines of text, and the seeds as dots where the mark has some. */
       show(mark, { told: [name, ...rest], strip }) {
-        const title = document.createElement("strong");
-        title.textContent = name;
-        box.replaceChildren(title, ...rest.map((text) => Object.assign(document.createElement("div"), { textContent: text })));
+        box.replaceChildren(element("strong", {}, name), ...rest.map((text) => element("div", {}, text)));
         if (strip) box.append(dots(strip));
         box.hidden = false;
         const place = mark.getBoundingClientRect();
@@ -64,13 +74,13 @@ const drawing = (() => {
     };
   })();
 
-  /** Seeds as dots, their interval and mean, on a line from the lowest to the highest. */
+  /** Draw seeds as dots with their interval and mean, from the lowest to the highest. */
   function dots({ seeds, mean, low, high }) {
     const [width, y] = [180, 9];
     const known = [...seeds, mean, low, high].filter((value) => value !== null);
     const [left, right] = [Math.min(...known), Math.max(...known)];
     const x = (value) => 6 + (right > left ? (value - left) / (right - left) : 0.5) * (width - 12);
-    const svg = add(document.createElement("div"), "svg", { width, height: 2 * y, "aria-hidden": "true" });
+    const svg = add(element("div"), "svg", { width, height: 2 * y, "aria-hidden": "true" });
     if (low !== null) add(svg, "line", { x1: x(low), x2: x(high), y1: y, y2: y, stroke: "currentColor", "stroke-width": 2, opacity: 0.5 });
     for (const seed of seeds) add(svg, "circle", { cx: x(seed), cy: y, r: 3, fill: "currentColor", opacity: 0.6 });
     if (mean !== null) add(svg, "line", { x1: x(mean), x2: x(mean), y1: 2, y2: 2 * y - 2, stroke: "currentColor", "stroke-width": 2 });
@@ -78,14 +88,14 @@ const drawing = (() => {
   }
 
   /**
-   * Let a mark tell about itself under a pointer and with the focus; a click or Enter chooses it.
+   * Show the tooltip of a mark under a pointer or with the focus; a click or Enter chooses the mark.
    *
-   * mark: what is focused; targets: what a pointer may hit besides; news: told and, perhaps, strip.
+   * mark: the element with the focus; target: a larger element for pointers; news: told and, perhaps, strip.
    */
-  function touch(mark, targets, news, { seen = () => {}, chosen = () => {} } = {}) {
+  function touch(mark, target, news, { seen, chosen }) {
     const show = () => { tip.show(mark, news); seen(true); };
     const hide = () => { tip.hide(); seen(false); };
-    for (const each of [mark, ...targets]) {
+    for (const each of [mark, target]) {
       each.addEventListener("pointerenter", show);
       each.addEventListener("pointerleave", hide);
       each.addEventListener("click", chosen);
@@ -98,5 +108,18 @@ const drawing = (() => {
     });
   }
 
-  return { add, ticks, shape, tip, touch };
+  /** Make one of some elements the only stop of the tab key. */
+  function tabStop(elements, current = elements[0]) {
+    for (const element of elements) element.setAttribute("tabindex", element === current ? 0 : -1);
+  }
+
+  /** Move the focus from one of some elements as a key asks; returns whether the key is one of those. */
+  function moveFocus(elements, current, key) {
+    const place = elements.indexOf(current);
+    const next = { ArrowRight: place + 1, ArrowDown: place + 1, ArrowLeft: place - 1, ArrowUp: place - 1, Home: 0, End: elements.length - 1 };
+    if (key in next) elements[next[key]]?.focus();
+    return key in next;
+  }
+
+  return { add, moveFocus, scale, shape, tabStop, ticks, tip, touch };
 })();

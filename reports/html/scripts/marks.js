@@ -1,4 +1,4 @@
-/* Marks of figures: each tells its numbers under a pointer and with the focus; a click shows its strategy alone. */
+/* Marks of figures: each shows its numbers under a pointer or with the focus; a click shows its strategy alone. */
 (() => {
   const { texts, figures } = data.marks;
   const NEAR = [0, 4, 8, 12];
@@ -28,9 +28,9 @@
     // An image has no parts that can be reached. Its marks are the one stop of the figure.
     card.querySelector("svg").setAttribute("role", "group");
     card.removeAttribute("tabindex");
+    drawing.tabStop(all);
     for (const [number, face] of faces) {
       face.setAttribute("role", "button");
-      face.setAttribute("tabindex", face === all[0] ? 0 : -1);
       face.setAttribute("aria-label", worded(marks[number][1]).join("; "));
     }
   }
@@ -86,7 +86,7 @@
   });
   document.addEventListener("focusin", ({ target }) => {
     if (!target.matches(".telling")) return;
-    for (const each of known.get(target.closest(".card")).all) each.setAttribute("tabindex", each === target ? 0 : -1);
+    drawing.tabStop(known.get(target.closest(".card")).all, target);
     if (target.matches(":focus-visible")) show(target);
   });
   document.addEventListener("focusout", ({ target }) => {
@@ -96,12 +96,32 @@
     const { target, key } = event;
     if (!target.matches(".telling")) return;
     const { all } = known.get(target.closest(".card"));
-    const place = all.indexOf(target);
-    const next = { ArrowRight: place + 1, ArrowDown: place + 1, ArrowLeft: place - 1, ArrowUp: place - 1, Home: 0, End: all.length - 1 };
     if (key === "Enter" || key === " ") choose(target);
     else if (key === "Escape") show(null);
-    else if (key in next) all[next[key]]?.focus();
-    else return;
+    else if (!drawing.moveFocus(all, target, key)) return;
     event.preventDefault();
   });
+})();
+
+/* Names of strategies in tables: a click on one shows it alone, and the rows of others fade. */
+(() => {
+  /** Put the text of a heading into a button. */
+  function press(heading, strategy) {
+    const words = heading.querySelector(".clamp");
+    const button = element("button", { type: "button", className: "plain" });
+    button.dataset.rowOf = strategy;
+    words.replaceWith(button);
+    button.append(words);
+  }
+
+  for (const row of document.querySelectorAll("tr[data-strategies]")) {
+    const [strategy] = JSON.parse(row.dataset.strategies);
+    const heading = row.querySelector("th");
+    if (!heading.querySelector("[data-row-of]")) press(heading, strategy);
+  }
+  for (const heading of document.querySelectorAll(".matrix thead [data-strategy]")) {
+    const { strategy } = heading.dataset;
+    press(heading, strategy);
+    for (const row of heading.closest("table").rows) row.cells[heading.cellIndex].dataset.strategies = JSON.stringify([strategy]);
+  }
 })();

@@ -1,7 +1,6 @@
-/* Figures to take away, as they are shown: to the clipboard, as files, and as a page that the browser prints. */
+/* Exports of figures as they are shown: to the clipboard, as files, and as a page that the browser prints. */
 (() => {
   const { add } = drawing;
-  const XML = "http://www.w3.org/2000/svg";
   /* What classes and the page give to the elements of a figure that can be touched. */
   const LOOK = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size", "font-weight"];
   /* What only the page needs. */
@@ -44,8 +43,7 @@
     const frame = { left: box.getBoundingClientRect().left, top: Math.min(...drawn.map(({ top }) => top)) - MARGIN };
     const width = Math.ceil(box.getBoundingClientRect().width);
     const height = Math.ceil(Math.max(...drawn.map(({ bottom }) => bottom)) + MARGIN - frame.top);
-    const whole = document.createElementNS(XML, "svg");
-    for (const [key, value] of [["viewBox", `0 0 ${width} ${height}`], ["role", "img"], ["aria-label", box.dataset.label]]) whole.setAttribute(key, value);
+    const whole = add(new DocumentFragment(), "svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": box.dataset.label });
     for (const svg of box.querySelectorAll("svg")) {
       const { left, top } = svg.getBoundingClientRect();
       const copy = plain(svg, LOOK);
@@ -76,7 +74,7 @@
     // What was never in view may not have been drawn yet.
     const found = live?.querySelector("svg") ? liveOf(live) : staticOf(card.querySelector("svg"));
     const { svg, width, height } = found;
-    svg.setAttribute("xmlns", XML);
+    svg.setAttribute("xmlns", svg.namespaceURI);
     svg.setAttribute("width", width);
     svg.setAttribute("height", height);
     svg.prepend(add(svg, "rect", { width, height, fill: "#fff" }));
@@ -96,9 +94,7 @@
     const image = new Image();
     image.src = `data:image/svg+xml,${encodeURIComponent(text)}`;
     await image.decode();
-    const canvas = document.createElement("canvas");
-    canvas.width = Math.round(width * SCALE);
-    canvas.height = Math.round(height * SCALE);
+    const canvas = element("canvas", { width: Math.round(width * SCALE), height: Math.round(height * SCALE) });
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
     return new Promise((done) => canvas.toBlob(done, "image/png"));
   }
@@ -106,12 +102,10 @@
   /** Print one figure alone on a page of its size: the browser makes a PDF of vectors and text. */
   function print(name) {
     const { svg, width, height, unit } = pictureOf(name);
-    const [page, sheet] = [document.createElement("style"), document.createElement("div")];
-    page.textContent = `@page { size: ${Math.ceil(width) + 1}${unit} ${Math.ceil(height) + 1}${unit}; margin: 0; }`;
-    sheet.className = "sheet";
+    const page = element("style", {}, `@page { size: ${Math.ceil(width) + 1}${unit} ${Math.ceil(height) + 1}${unit}; margin: 0; }`);
     svg.style.width = `${width}${unit}`;
     svg.style.height = `${height}${unit}`;
-    sheet.append(svg);
+    const sheet = element("div", { className: "sheet" }, svg);
     document.head.append(page);
     document.body.prepend(sheet); // first: what refers to an id finds that of the sheet, which is shown
     document.documentElement.classList.add("alone");

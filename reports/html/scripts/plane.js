@@ -1,16 +1,15 @@
-/* The stability-plasticity plane, drawn from its data so that it can be touched. */
+/* The interactive stability-plasticity plane. */
 (() => {
   const planes = data.planes;
-  const { add, ticks, shape: shapeOf, touch } = drawing;
+  const { add, moveFocus, scale, shape: shapeOf, tabStop, ticks, touch } = drawing;
   const R = 6;
   /** The range of an axis: all points and intervals, some room, never beyond 0 and 100 %. */
   function range(points, name, levels = []) {
     const ends = levels.concat(points.flatMap((point) => [...point[name], ...point.seeds.map((seed) => seed[name === "x" ? 0 : 1])]));
     const known = ends.filter((end) => end !== null);
-    let [low, high] = [Math.min(...known), Math.max(...known)];
+    const [low, high] = [Math.min(...known), Math.max(...known)];
     const margin = Math.max(0.06 * (high - low), (5 - (high - low)) / 2, 0.5);
-    [low, high] = [Math.max(-2, low - margin), Math.min(102, high + margin)];
-    return [low, high];
+    return [Math.max(-2, low - margin), Math.min(102, high + margin)];
   }
 
   function draw(box, { lines }) {
@@ -20,8 +19,8 @@
     const points = lines.flatMap((line) => line.points);
     const [left, right] = range(points, "x");
     const [bottom, top] = range(points, "y", lines.flatMap((line) => line.levels));
-    const x = (value) => inner.left + ((value - left) / (right - left)) * (inner.right - inner.left);
-    const y = (value) => inner.bottom - ((value - bottom) / (top - bottom)) * (inner.bottom - inner.top);
+    const x = scale([left, right], [inner.left, inner.right]);
+    const y = scale([bottom, top], [inner.bottom, inner.top]);
     const svg = add(box, "svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": box.dataset.label });
 
     const across = ticks(left, right, width / 80);
@@ -51,22 +50,15 @@
       for (const point of line.points) mark(group, seeds, point, line, x, y);
       for (const point of line.points) if (point.at) label(group, point, line, taken, x, y, inner);
     }
-    oneStop([...svg.querySelectorAll(".mark")]);
-    legend(box, lines);
-  }
-
-  /** One stop for the tab key: arrow keys go from mark to mark. */
-  function oneStop(marks) {
-    marks.forEach((mark, place) => {
-      mark.setAttribute("tabindex", place ? -1 : 0);
-      mark.addEventListener("focus", () => marks.forEach((other) => other.setAttribute("tabindex", other === mark ? 0 : -1)));
-      mark.addEventListener("keydown", (event) => {
-        const steps = { ArrowRight: place + 1, ArrowDown: place + 1, ArrowLeft: place - 1, ArrowUp: place - 1, Home: 0, End: marks.length - 1 };
-        if (!(event.key in steps)) return;
-        event.preventDefault();
-        marks[steps[event.key]]?.focus();
+    const marks = [...svg.querySelectorAll(".mark")];
+    tabStop(marks);
+    for (const each of marks) {
+      each.addEventListener("focus", () => tabStop(marks, each));
+      each.addEventListener("keydown", (event) => {
+        if (moveFocus(marks, each, event.key)) event.preventDefault();
       });
-    });
+    }
+    legend(box, lines);
   }
 
   function mark(group, seeds, point, line, x, y) {
@@ -87,10 +79,10 @@
       d: shapeOf(line.marker), transform: `translate(${a} ${b}) scale(${R})`, class: point.hollow ? "mark hollow" : "mark",
       fill: color, stroke: line.color, tabindex: 0, role: "button", "aria-label": point.told.join("; "),
     });
-    touch(shape, [target], point, { seen: spots, chosen: () => view.only(line.strategy) });
+    touch(shape, target, point, { seen: spots, chosen: () => view.only(line.strategy) });
   }
 
-  /** A strength beside its point, where it covers nothing; nowhere if there is no such place. */
+  /** Write a strength beside its point if there is a place where it covers nothing. */
   function label(group, point, line, taken, x, y, inner) {
     const size = [6.2 * point.at.length, 11];
     const [a, b] = [x(point.x[0]), y(point.y[0])];
@@ -105,19 +97,15 @@
   }
 
   function legend(box, lines) {
-    const list = document.createElement("ul");
-    list.className = "keys";
+    const list = element("ul", { className: "keys" });
     for (const line of lines) {
-      const item = document.createElement("li");
-      const key = document.createElement("button");
-      key.type = "button";
+      const key = element("button", { type: "button" });
       key.dataset.strategies = JSON.stringify([line.strategy]);
       const svg = add(key, "svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" });
       add(svg, "path", { d: shapeOf(line.marker), transform: "scale(5)", fill: line.color });
       key.append(line.strategy);
       key.addEventListener("click", () => view.only(line.strategy));
-      item.append(key);
-      list.append(item);
+      list.append(element("li", {}, key));
     }
     box.append(list);
   }

@@ -1,67 +1,37 @@
-/* The page of one run, and what differs between two. */
+/* The page of one run, and the differences between two. */
 const runPage = (() => {
   const { facts, runs } = data.details;
   const place = document.getElementById("run-page");
   let shown = [];
 
-  function make(name, text, classes) {
-    const made = document.createElement(name);
-    if (text !== undefined) made.textContent = text;
-    if (classes) made.className = classes;
-    return made;
-  }
-
   function table(title, headings, rows) {
-    const box = make("div", undefined, "scroll");
-    box.tabIndex = 0;
-    box.setAttribute("role", "group");
-    box.setAttribute("aria-label", `Table: ${title}`);
-    const made = make("table", undefined, "compact");
-    made.append(make("caption", title));
-    const head = made.createTHead().insertRow();
-    for (const heading of headings) {
-      const cell = make("th", heading);
-      cell.scope = "col";
-      head.append(cell);
-    }
+    const made = element("table", { className: "compact" }, element("caption", {}, title));
+    made.createTHead().insertRow().append(...headings.map((heading) => element("th", { scope: "col" }, heading)));
     const body = made.createTBody();
     for (const [first, ...rest] of rows) {
-      const row = body.insertRow();
-      const cell = make("th", first, "words");
-      cell.scope = "row";
-      row.append(cell, ...rest.map((text) => make("td", text, "long-text")));
+      const cells = rest.map((text) => element("td", { className: "long-text" }, text));
+      body.insertRow().append(element("th", { scope: "row", className: "words" }, first), ...cells);
     }
-    box.append(made);
-    return box;
+    return element("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: `Table: ${title}` }, made);
   }
 
   const percent = (value) => (value === null ? "–" : fixed(100 * value, 1));
 
   function folded(title, content, open) {
-    const box = make("details");
-    box.open = open;
-    box.append(make("summary", title), content);
-    return box;
+    return element("details", { open }, element("summary", {}, title), content);
   }
 
   function list(pairs) {
-    const made = make("dl", undefined, "facts");
-    for (const [name, text] of pairs) {
-      const line = make("div");
-      line.append(make("dt", name), make("dd", text));
-      made.append(line);
-    }
-    return made;
+    const lines = pairs.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text)));
+    return element("dl", { className: "facts" }, ...lines);
   }
 
   function one(run) {
     const own = runs[run.place];
     const parts = [];
-    if (run.fields.error && !own.traceback) parts.push(make("pre", run.fields.error));
-    if (own.traceback) parts.push(folded("Traceback", make("pre", own.traceback), true));
-    const drawn = make("div", undefined, "card live");
-    drawn.hidden = true;
-    if (run.fields.status === "done") parts.push(drawn);
+    if (run.fields.error && !own.traceback) parts.push(element("pre", {}, run.fields.error));
+    if (own.traceback) parts.push(folded("Traceback", element("pre", {}, own.traceback), true));
+    if (run.fields.status === "done") parts.push(element("div", { className: "card live", hidden: true }));
     if (own.matrix) {
       const models = own.matrix[0].map((_, model) => `model ${model + 1}`);
       const before = own.initial ? [["before any training", ...own.initial.map(percent)]] : [];
@@ -87,7 +57,7 @@ const runPage = (() => {
   function two(a, b) {
     const [left, right] = [a, b].map((run) => new Map(runs[run.place].settings.map((fact) => facts[fact])));
     const names = [...new Set([...left.keys(), ...right.keys()])].filter((name) => left.get(name) !== right.get(name));
-    if (!names.length) return [make("p", "Their settings are the same.")];
+    if (!names.length) return [element("p", {}, "Their settings are the same.")];
     const rows = names.map((name) => [name, left.get(name) ?? "not set", right.get(name) ?? "not set"]);
     return [table("What differs between their settings", ["setting", a.name, b.name], rows)];
   }
@@ -96,10 +66,8 @@ const runPage = (() => {
     const [a, b] = shown;
     place.hidden = !a;
     if (!a) return;
-    const title = make("h4", b ? `${a.name} and ${b.name}` : a.name);
-    title.tabIndex = -1;
-    const close = make("button", "Close");
-    close.type = "button";
+    const title = element("h4", { tabIndex: -1 }, b ? `${a.name} and ${b.name}` : a.name);
+    const close = element("button", { type: "button" }, "Close");
     close.addEventListener("click", () => show([]));
     place.replaceChildren(title, ...(b ? two(a, b) : one(a)), close);
     const box = place.querySelector(".live");

@@ -119,18 +119,13 @@
   }
 
   function cell(text, classes) {
-    const made = document.createElement("td");
-    if (classes) made.className = classes;
-    const inner = document.createElement("span");
-    inner.className = "clamp";
-    inner.textContent = text;
-    made.append(inner);
-    return made;
+    const inner = element("span", { className: "clamp" }, text);
+    return element("td", classes ? { className: classes } : {}, inner);
   }
 
   /** The row of a run; a failed one has its message in place of metrics. */
   function tableRow(run) {
-    const made = document.createElement("tr");
+    const made = element("tr");
     made.dataset.strategies = JSON.stringify([run.values[at.strategy]]);
     const failed = run.values[at.status] === "failed";
     for (const place of shown) {
@@ -149,22 +144,16 @@
     return made;
   }
 
-  /** The name of a run's strategy, which shows it alone. */
+  /** Make the name of a run's strategy a button that shows it alone. */
   function alone(run, words) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "plain";
+    const button = element("button", { type: "button", className: "plain" }, words);
     button.dataset.rowOf = run.values[at.strategy];
-    button.append(words);
     return button;
   }
 
-  /** What opens a run, and what chooses it to be compared with another. */
+  /** Make the box that chooses a run for a comparison, and the button that opens it. */
   function opener(run) {
-    const box = document.createElement("input");
-    box.type = "checkbox";
-    box.checked = ticked.includes(run);
-    box.setAttribute("aria-label", `Compare ${run.name}`);
+    const box = element("input", { type: "checkbox", checked: ticked.includes(run), ariaLabel: `Compare ${run.name}` });
     box.addEventListener("change", () => {
       ticked = [...ticked.filter((other) => other !== run), ...(box.checked ? [run] : [])].slice(-2);
       for (const other of body.querySelectorAll("input[type=checkbox]")) {
@@ -172,12 +161,8 @@
       }
       if (ticked.length === 2) runPage.show(ticked);
     });
-    const key = document.createElement("button");
-    key.type = "button";
-    key.className = "plain link";
-    key.textContent = run.key.slice(0, 10);
-    key.title = run.key;
-    key.setAttribute("aria-label", `Open ${run.name}`);
+    const look = { type: "button", className: "plain link", title: run.key, ariaLabel: `Open ${run.name}` };
+    const key = element("button", look, run.key.slice(0, 10));
     key.addEventListener("click", () => runPage.show([run]));
     return [box, key];
   }
@@ -244,3 +229,6 @@
     update();
   });
 })();
+
+/* The last script opens the page. */
+view.open();

@@ -1,19 +1,12 @@
-/* What is under way, asked for every two seconds; and the newer report, when the reader wants it. */
+/* Active runs, asked for every two seconds; and the newer report, when the reader wants it. */
 (() => {
   const PAUSE = 2000;
   const KEPT = "palimpsest-place";
-  const XML = "http://www.w3.org/2000/svg";
   const section = document.getElementById("under-way");
   const { store } = section.dataset;
   const version = Number(section.dataset.version);
   const place = (name) => document.getElementById(`watch-${name}`);
   const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-
-  function element(name, properties = {}, ...children) {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  }
 
   /** Set a text where it has changed. */
   function write(target, text) {
@@ -56,7 +49,7 @@
     const bar = box.querySelector("progress");
     bar.max = total;
     bar.value = done + told.jobs.reduce((sum, job) => sum + job.fraction * job.runs, 0);
-    fill(box.querySelector(".jobs"), told.jobs, "key", () => element("li", {}, element("div"), drawing(), element("div", { className: "soft" })), showJob);
+    fill(box.querySelector(".jobs"), told.jobs, "key", () => element("li", {}, element("div"), chart(), element("div", { className: "soft" })), showJob);
   }
 
   function newProcess() {
@@ -71,12 +64,8 @@
     draw(item.querySelector("svg"), job, last);
   }
 
-  function drawing() {
-    const svg = document.createElementNS(XML, "svg");
-    svg.setAttribute("role", "img");
-    svg.setAttribute("preserveAspectRatio", "none");
-    svg.setAttribute("viewBox", "0 0 200 100");
-    return svg;
+  function chart() {
+    return drawing.add(new DocumentFragment(), "svg", { role: "img", preserveAspectRatio: "none", viewBox: "0 0 200 100" });
   }
 
   /** The last accuracies in words. */
@@ -110,12 +99,8 @@
       });
       before += ends[turn];
     });
-    svg.replaceChildren(...[...paths, ...ways].map(([d, look]) => {
-      const path = document.createElementNS(XML, "path");
-      path.setAttribute("d", d);
-      for (const [name, value] of Object.entries(look)) path.setAttribute(name, value);
-      return path;
-    }));
+    svg.replaceChildren();
+    for (const [d, look] of [...paths, ...ways]) drawing.add(svg, "path", { d, ...look });
   }
 
   function showFailures(failures) {

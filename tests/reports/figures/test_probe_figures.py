@@ -10,8 +10,9 @@ from scipy import stats
 
 from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.benchmark.probes import PROBES
+from palimpsest.reports.figures.drawing.intervals import drawn_range
 from palimpsest.reports.figures.figure import ReportRuns, figures
-from palimpsest.reports.figures.inside.blocks import block_means
+from palimpsest.reports.figures.inside.blocks import means_over_seeds
 from palimpsest.reports.figures.inside.distance import distance_frame
 from palimpsest.reports.figures.inside.refit import refit_frame
 from palimpsest.reports.figures.inside.unmerged import unmerged_frame
@@ -141,20 +142,20 @@ def test_refits_of_models_trained_by_turns_have_nothing_learned(cells):
 
 def test_models_are_averaged_within_a_seed_and_then_seeds(cells):
     frame = refit_frame(cells)
-    found = block_means(frame, ["variant"], "after").set_index("variant").loc["freeze"]
+    found = means_over_seeds(frame, ["variant"], "after")["freeze",]
     own = frame[frame["variant"] == "freeze"]
     seeds = [own[own["seed"] == seed]["after"].mean() for seed in range(3)]
-    assert found["mean"] == pytest.approx(np.mean(seeds))
-    assert (found["low"], found["high"]) == pytest.approx((min(seeds), max(seeds)))
+    assert found.value == pytest.approx(np.mean(seeds))
+    assert drawn_range(found)[1:] == pytest.approx((min(seeds), max(seeds)))
 
 
 def test_from_four_seeds_on_a_line_is_the_interval_within_its_limits():
     values = [0.9, 0.8, 0.95, 1.0]
     frame = pd.DataFrame({"variant": "wpl", "seed": range(4), "cka": values})
-    (found,) = block_means(frame, ["variant"], "cka", ACCURACY).to_dict("records")
+    (found,) = means_over_seeds(frame, ["variant"], "cka", ACCURACY).values()
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    assert found["low"] == pytest.approx(low)
-    assert high > found["high"] == 1.0
+    assert found.low == pytest.approx(low)
+    assert high > found.high == 1.0
 
 
 def test_there_is_a_plot_for_each_probe_that_saw_something(cells, record):

@@ -223,7 +223,7 @@ def test_small_files_draw_the_same_lines():
 
 def test_brackets_in_descriptions_do_not_break_the_link():
     plot = Plot("", "Caption.", "wpl [old.db]", pd.DataFrame(), Figure)
-    text = Album(PurePosixPath("page")).add("a", plot)
+    text = Album(PurePosixPath("page")).add("a", plot, "")
     assert text == "![wpl (old.db)](page/a.svg)\n\n**Figure 1.** Caption."
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from palimpsest.benchmark.cli.watch_server import WatchServer
-from palimpsest.reports.html.report import live_report
+from palimpsest.reports.html.report import report_page
 from palimpsest.reports.html.watching import Live, waiting_page
 
 CURVES = [
@@ -44,13 +44,13 @@ def documents(store):
     """The page before the first report, and reports of 4 and of 6 runs."""
     runs = [r for r in store if r.scenario == "same data" and r.strategy in ("finetune", "freeze")]
     reports = [
-        live_report(
+        report_page(
             [r for r in runs if r.seed < seeds],
             sources=["runs.db"],
             command="palimpsest report runs.db",
             suites=(),
             live=Live(version, 2 * seeds, "runs.db"),
-        )
+        )[0]
         for version, seeds in ((1, 2), (2, 3))
     ]
     return [waiting_page("runs.db"), *reports]
