@@ -2,5 +2,5 @@
 
 ``sets/`` has a file for each data set with a name, ``catalog.py`` finds and checks data sets
 without importing torch, ``formats/`` reads them: ``images.py`` a data set, ``text.py`` a text.
-With ``sharing.py`` processes hold the same data once.
+With ``shared_data.py`` processes hold the same data once.
 """

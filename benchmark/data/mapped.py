@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from palimpsest.benchmark.data.sharing import sharing_folder
+from palimpsest.benchmark.data.shared_data import sharing_folder
 from palimpsest.benchmark.errors import UserError
 
 MAPPED_FROM = 2**30

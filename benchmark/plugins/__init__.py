@@ -36,7 +36,7 @@ from palimpsest.benchmark.plugins.additions import Addition, AdditionKind
 from palimpsest.benchmark.plugins.code import WHOLE, ModuleText, Root, UserCode, module_text
 from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.plugins.packages import announced, digest_of_module
-from palimpsest.benchmark.plugins.sent import serve, served
+from palimpsest.benchmark.plugins.shipped_modules import serve, served
 from palimpsest.benchmark.plugins.source import PluginSource, additions_of
 from palimpsest.strategies.base.catalogue import STRATEGIES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from palimpsest.benchmark.data.formats.images import load_pixels
-from palimpsest.benchmark.data.sharing import shared
+from palimpsest.benchmark.data.shared_data import shared
 from palimpsest.benchmark.scenarios.streams.parts import Amounts, DataSet, Part, Samples
 
 Scale = Literal["standardised", "unit"]
@@ -20,7 +20,7 @@ def load_data_set(
 ) -> DataSet:
     """Load a data set onto a device, split for a scenario; its images stay bytes until used.
 
-    On the CPU, all processes that share files (see ``benchmark/data/sharing.py``) share the images.
+    On the CPU, processes that share files (``benchmark/data/shared_data.py``) share the images.
 
     Args:
         name: Of the data set.

@@ -13,7 +13,7 @@ from torch import Tensor
 from palimpsest.benchmark.data.catalog import require
 from palimpsest.benchmark.data.formats.pixels import ImageData, Pixels
 from palimpsest.benchmark.data.paths import FOLDER_PREFIX, path_of
-from palimpsest.benchmark.data.sharing import shared
+from palimpsest.benchmark.data.shared_data import shared
 
 _IMAGES_AT_ONCE = 10_000
 """Images that are counted together: all of a large data set would not fit into memory."""
@@ -24,7 +24,7 @@ def load_pixels(name: str, root: Path) -> ImageData[Pixels]:
     """Load a data set, downloading it where it is missing.
 
     Its files are read and decoded once. From then on the bytes stay in memory, or in a mapped file
-    where they are large. All processes that share files (see ``benchmark/data/sharing.py``) share
+    where they are large. All processes that share files (see ``benchmark/data/shared_data.py``) share
     them. What is indexed of the images is normalised: each channel has mean 0 and standard
     deviation 1 over all training images.
 

@@ -22,7 +22,7 @@ from palimpsest.benchmark.data.formats.text_files import (
     find_text,
     unreadable,
 )
-from palimpsest.benchmark.data.sharing import shared
+from palimpsest.benchmark.data.shared_data import shared
 from palimpsest.benchmark.errors import UserError
 
 UNKNOWN = "<unk>"
@@ -60,7 +60,7 @@ def load(folder: Path, words: int | None) -> TextData:
     Words are what blanks separate, and every line ends in ``<eos>``. The vocabulary is ``<unk>``
     and the most frequent of all other words of the text to train on (of those that are equally
     frequent ``<eos>`` and what comes first); ``<unk>`` stands for the rest. All processes that
-    share files (see ``benchmark/data/sharing.py``) share the result.
+    share files (see ``benchmark/data/shared_data.py``) share the result.
 
     Args:
         folder: With the files that ``find_text`` expects; it says how missing splits are made.

@@ -87,7 +87,7 @@ def prepare(scratch: Path | None, known: plugins.Loaded) -> None:
     prepared = importlib.import_module(PREPARATION)  # done already where there is a fork server
     if prepared.refused:
         raise UserError(prepared.refused)
-    from palimpsest.benchmark.data.sharing import share_through
+    from palimpsest.benchmark.data.shared_data import share_through
 
     share_through(scratch)
     plugins.load_again(known)

@@ -17,7 +17,7 @@ from torch import Tensor
 from palimpsest.benchmark.data.formats.images import statistics
 from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels
 from palimpsest.benchmark.data.mapped import room_for
-from palimpsest.benchmark.data.sharing import shared
+from palimpsest.benchmark.data.shared_data import shared
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios.streams.avalanche_streams import quietly, streams, takes_seed
 from palimpsest.benchmark.scenarios.streams.parts import Amounts, Part, Samples

@@ -14,7 +14,7 @@ from palimpsest.benchmark.data.formats import folder, images, pixels
 from palimpsest.benchmark.data.formats.images import load_pixels
 from palimpsest.benchmark.data.formats.pixels import joined, subset
 from palimpsest.benchmark.data.mapped import room_for
-from palimpsest.benchmark.data.sharing import share_through
+from palimpsest.benchmark.data.shared_data import share_through
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.loading import load_data_set

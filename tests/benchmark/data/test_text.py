@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from palimpsest.benchmark.data import sharing
+from palimpsest.benchmark.data import shared_data
 from palimpsest.benchmark.data.formats import text
 from palimpsest.benchmark.data.formats.text import END, UNKNOWN, load, windows
 from palimpsest.benchmark.data.formats.text_files import find_text
@@ -36,7 +36,7 @@ def write(tmp_path):
         return tmp_path, found
 
     yield write
-    sharing.share_through(None)
+    shared_data.share_through(None)
 
 
 def words_of(lines):
@@ -129,7 +129,7 @@ def test_a_text_is_the_same_through_other_processes_files(write, tmp_path_factor
     folder, _ = write("train.txt", "valid.txt", "test.txt")
     own = load(folder, 10)
     assert load(folder, 10) is own
-    sharing.share_through(tmp_path_factory.mktemp("shared"))
+    shared_data.share_through(tmp_path_factory.mktemp("shared"))
     text._load.cache_clear()
     load(folder, 10)
     text._load.cache_clear()

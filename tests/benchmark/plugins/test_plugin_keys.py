@@ -6,7 +6,7 @@ import pytest
 from two_strategies import HELPER, PLUGIN, SUITE
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.plugins import load_again, load_files, loaded, sent
+from palimpsest.benchmark.plugins import load_again, load_files, loaded, shipped_modules
 from palimpsest.benchmark.plugins.code import ModuleText, UserCode
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.strategies.base.catalogue import STRATEGIES
@@ -26,7 +26,7 @@ def project(registries, tmp_path, monkeypatch):
         yield tmp_path
     sys.modules.pop("helper", None)
     sys.modules.pop("palimpsest_plugin_mine", None)
-    sent._FINDER.modules.clear()
+    shipped_modules._FINDER.modules.clear()
 
 
 def keys(project):

@@ -18,7 +18,7 @@ from PIL import Image
 from torchvision import datasets
 
 from palimpsest.benchmark.data.formats.pixels import Pixels
-from palimpsest.benchmark.data.sharing import share_through
+from palimpsest.benchmark.data.shared_data import share_through
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.families.avalanche import AvalancheBenchmark

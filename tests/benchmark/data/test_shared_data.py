@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from palimpsest.benchmark.data import sharing
+from palimpsest.benchmark.data import shared_data
 from palimpsest.benchmark.data.formats import images
-from palimpsest.benchmark.data.sharing import share_through, shared
+from palimpsest.benchmark.data.shared_data import share_through, shared
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios.families.split import Split
 from palimpsest.benchmark.scenarios.loading import load_data_set
@@ -196,7 +196,7 @@ def test_without_a_lock_the_same_is_made_twice_and_is_right(folder, monkeypatch)
     def no_locks(*_):
         raise OSError("no locks available")
 
-    monkeypatch.setattr(sharing.fcntl, "flock", no_locks)
+    monkeypatch.setattr(shared_data.fcntl, "flock", no_locks)
     for _ in range(2):
         assert torch.equal(shared("numbers", numbers)["x"], numbers()["x"])
 
