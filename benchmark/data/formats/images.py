@@ -24,7 +24,7 @@ def load_pixels(name: str, root: Path) -> ImageData[Pixels]:
     """Load a data set, downloading it where it is missing.
 
     Its files are read and decoded once. From then on the bytes stay in memory, or in a mapped file
-    where they are large. All processes that share files (see ``benchmark/data/shared_data.py``) share
+    where they are large. Processes that share files (see ``benchmark/data/shared_data.py``) share
     them. What is indexed of the images is normalised: each channel has mean 0 and standard
     deviation 1 over all training images.
 
