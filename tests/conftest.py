@@ -70,6 +70,16 @@ def real_data():
     return find_real_data
 
 
+@pytest.fixture(autouse=True)
+def output_given_back():
+    """A command that keeps standard output would print what later tests print to a closed file."""
+    yield
+    output = sys.modules.get("palimpsest.benchmark.cli.printing.output")
+    if output is not None:
+        kept, output._Output.own = output._Output.own, None
+        assert kept is None
+
+
 @contextmanager
 def as_shipped_within():
     with (

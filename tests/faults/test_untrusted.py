@@ -165,7 +165,7 @@ def test_no_reader_fails_on_a_damaged_checkpoint(store, tmp_path, monkeypatch):
         torch.save({"graph": graph, "tensors": []}, whole)
         made = whole.getvalue()
         monkeypatch.setattr(
-            "palimpsest.benchmark.runs.checkpoints.storage.written", lambda *_, c=made: c
+            "palimpsest.benchmark.runs.checkpoints.storage.to_bytes", lambda *_, c=made: c
         )
         save(path, job, {}, Encoded([], [], []))
         with pytest.raises(RefusedError, match="something else"):
