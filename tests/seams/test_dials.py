@@ -2,7 +2,7 @@
 
 import pytest
 
-from palimpsest.benchmark.cli.show_commands import strategy as show_strategy
+from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.preparation import prepare
@@ -58,7 +58,8 @@ def test_without_a_dial_a_seed_is_the_suites_all_the_same(make_runs):
 
 
 def test_what_a_strategy_sweeps_over_is_shown(make_runs, capsys):
-    show_strategy("adapter")
+    with pytest.raises(SystemExit):
+        main(["show", "strategy", "adapter"])
     shown = capsys.readouterr().out
     assert "ranks\n      In a suite, in place of rank: a list to sweep over." in shown
     assert "strengths" not in shown

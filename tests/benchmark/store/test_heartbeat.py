@@ -6,11 +6,14 @@ import sqlite3
 import pytest
 from stored_runs import CURVES, FACTS, a_run
 
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store import heartbeat as module
 from palimpsest.benchmark.store.active_runs import STALE
 from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.store.store import Record, Store
+
+FAILED = Failure(FailureKind.ERROR, "ValueError: none")
 
 
 @pytest.fixture
@@ -121,10 +124,11 @@ def test_a_store_says_what_ended_last_and_what_failed(store):
     marks = []
     for key, status in [("a", "failed"), ("b", "done"), ("c", "failed"), ("a", "done")]:
         run = a_run(key)
-        store.put(Record(**run.cell(), status=status, started=f"at {len(marks)}"))
+        failure = FAILED if status == "failed" else None
+        store.put(Record(**run.cell(), status=status, failure=failure, started=f"at {len(marks)}"))
         marks.append(store.latest())
     assert [count for count, _ in marks] == [1, 2, 3, 3]
     assert len({mark for _, mark in marks}) == 4
     assert [record.key for record in store.failed(9)] == ["c"]
-    store.put(Record(**a_run("d").cell(), status="failed"))
+    store.put(Record(**a_run("d").cell(), status="failed", failure=FAILED))
     assert [record.key for record in store.failed(1)] == ["d"]

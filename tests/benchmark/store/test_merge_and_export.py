@@ -10,6 +10,7 @@ from command_line import command
 from stored_runs import a_record
 
 from palimpsest import open_store
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.store.store import Store, SuiteNote
 from palimpsest.benchmark.suites.spec import Spec
 
@@ -19,7 +20,8 @@ NOTE = SuiteNote("t", "A question?", ("s",), ("wpl",))
 @pytest.fixture
 def stores(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    failed = replace(a_record(2), status="failed", accuracy_matrix=[])
+    failure = Failure(FailureKind.ERROR, "ValueError: none")
+    failed = replace(a_record(2), status="failed", failure=failure, accuracy_matrix=[])
     with Store("a.db", create=True) as store:
         store.put_all([a_record(0), a_record(1), failed], [NOTE])
     with Store("b.db", create=True) as store:
