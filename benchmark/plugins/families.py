@@ -14,6 +14,7 @@ from pathlib import Path
 from palimpsest.benchmark.scenarios import families
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.search import architecture_search
+from palimpsest.strategies.base.catalogue import classes_in
 
 
 def _found() -> Iterator[tuple[str, type[ScenarioSettings]]]:
@@ -21,9 +22,8 @@ def _found() -> Iterator[tuple[str, type[ScenarioSettings]]]:
     files = sorted(Path(*families.__path__).glob("[!_]*.py"))
     modules = [import_module(f"{families.__name__}.{file.stem}") for file in files]
     for module in (*modules, architecture_search):
-        for each in vars(module).values():
-            own = isinstance(each, type) and each.__module__ == module.__name__
-            if own and issubclass(each, ScenarioSettings):
+        for each in classes_in(module):
+            if issubclass(each, ScenarioSettings):
                 name = each.model_fields["family"].default
                 if isinstance(name, str):
                     yield name, each

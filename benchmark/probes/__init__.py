@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.benchmark.errors import UserError, nearest, quoted
+from palimpsest.strategies.base.catalogue import classes_in
 
 _FOLDER = Path(__file__).parent
 
@@ -32,11 +33,7 @@ def load(name: str) -> type[Any]:
     from palimpsest.benchmark.probes.base.probe import Probe
 
     module = import_module(f"{__name__}.{name}")
-    found = [
-        each
-        for each in vars(module).values()
-        if isinstance(each, type) and issubclass(each, Probe) and each.__module__ == module.__name__
-    ]
+    found = [each for each in classes_in(module) if issubclass(each, Probe)]
     if len(found) != 1:
         raise TypeError(f"{module.__file__} defines {len(found)} subclasses of Probe, not one")
     return found[0]

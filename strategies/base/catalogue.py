@@ -53,15 +53,19 @@ class Strategies(MutableMapping[str, type[Any]]):
         return len({*self.shipped, *self.added})
 
 
+def classes_in(module: ModuleType) -> list[type[Any]]:
+    """Return the classes that a module defines, without those that it imports."""
+    values = vars(module).values()
+    return [v for v in values if isinstance(v, type) and v.__module__ == module.__name__]
+
+
 def methods_in(module: ModuleType) -> list[type[Any]]:
     """Return the classes that a module defines and that have facts of their own."""
     return [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and value.__module__ == module.__name__
-        and "facts" in vars(value)
-        and not issubclass(value, StrategySettings)  # they may change facts, by a method
+        each
+        for each in classes_in(module)
+        if "facts" in vars(each)
+        and not issubclass(each, StrategySettings)  # they may change facts, by a method
     ]
 
 
